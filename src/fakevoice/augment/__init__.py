@@ -1,0 +1,1 @@
+"""Augmentations for training, one per file, on standardised spectrograms."""

@@ -1,0 +1,191 @@
+"""The feature cache: shards of `.npy`, one folder per feature and key, a manifest written last.
+
+    features_cache/<competition>/<feature>-<key>/<split>-<shard>.npy    (n_clips, n_bands, n_frames) float16
+    features_cache/<competition>/pooled-<key>/<split>-<shard>.npy       (n_clips, n_columns) float32
+    features_cache/<competition>/<feature>-<key>/manifest.json
+
+The key stands for everything that the values depend on: parameters, tables, and the code that
+computes them. A killed run goes on at the first shard that is not there.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fakevoice import lookup, storage
+from fakevoice.audio import fix_length, read_audio
+from fakevoice.config import Config, digest
+from fakevoice.errors import ArtefactError, AudioError
+from fakevoice.extraction import POOLED, extract
+from fakevoice.rendering import render
+from fakevoice.workers import run_parallel
+
+CODE = ("audio", "spectrum", "channel", "noise_bank", "rendering", "extraction")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What clips and scenes are made from.
+
+    Attributes:
+        splits: split → table; ``scenes`` holds the scene table, others clip tables with id and path.
+        voices: the voice table of the scenes.
+        clip_paths: clip id → path below `raw` of every training clip.
+        bank: `.npy` of mined noises.
+    """
+
+    splits: dict[str, pd.DataFrame]
+    voices: pd.DataFrame
+    clip_paths: dict[str, str]
+    bank: Path
+    raw: Path
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """One task of a worker: some rows of one split, and the files to write."""
+
+    split: str
+    rows: pd.DataFrame
+    voices: pd.DataFrame
+    clip_paths: dict[str, Path]
+    bank: Path
+    targets: dict[str, Path]
+    config: Config
+
+
+def feature_folders(cache: Path, config: Config, inputs: dict[str, str]) -> dict[str, Path]:
+    """Folder of each feature and of the pooled statistics.
+
+    Args:
+        inputs: name → hash of what the clips and scenes are made from.
+    """
+    common = [inputs, [lookup.source_hash(module) for module in CODE], config.seed, config.sample_rate_hz]
+    common += [config.clip_duration_s, config.scenes.model_dump(), config.spectrogram.model_dump(), config.shard_size]
+    common += [[lookup.source_hash(f"noises/{n}") for n in config.scenes.noises or lookup.names("noises")]]
+    common += [[lookup.source_hash(f"vocoders/{n}") for n in config.scenes.vocoders or lookup.names("vocoders")]]
+    own = {name: [args, lookup.source_hash(f"features/{name}")] for name, args in config.features.items()}
+    own[POOLED] = [
+        {name: own[name] for name in config.pooled},
+        lookup.source_hash("pooling"),
+        lookup.source_hash("voicing"),
+    ]
+    return {name: cache / f"{name}-{digest([name, common, value])[:12]}" for name, value in own.items()}
+
+
+def fill(folders: dict[str, Path], sources: Sources, config: Config) -> dict[str, Path]:
+    """Compute every shard that is missing, and write the manifests.
+
+    Returns:
+        Feature → its manifest.
+    """
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
+        storage.remove_temporaries(folder)
+    shards = [shard for split in sources.splits for shard in _missing_shards(split, folders, sources, config)]
+    n_clips = sum(len(shard.rows) for shard in shards)
+    if shards:
+        print(f"features: {n_clips} clips in {len(shards)} shards for {', '.join(folders)}", flush=True)
+    for _ in run_parallel(_compute_shard, shards, "features", "shards"):
+        pass
+    return {name: _write_manifest(folder, sources, config) for name, folder in folders.items()}
+
+
+def _missing_shards(split: str, folders: dict[str, Path], sources: Sources, config: Config) -> list[_Shard]:
+    table, shards = sources.splits[split], []
+    for start in range(0, len(table), config.shard_size):
+        rows = table.iloc[start : start + config.shard_size]
+        name = _shard_name(split, start // config.shard_size)
+        targets = {feature: folder / name for feature, folder in folders.items() if not (folder / name).is_file()}
+        if not targets:
+            continue
+        voices, paths = sources.voices.iloc[:0], {}
+        if split == "scenes":
+            voices = sources.voices[sources.voices["scene"].isin(rows["scene"])]
+            paths = {clip: sources.raw / sources.clip_paths[clip] for clip in voices["clip"].unique()}
+        else:
+            paths = {clip: sources.raw / path for clip, path in zip(rows["id"], rows["path"], strict=True)}
+        shards.append(_Shard(split, rows, voices, paths, sources.bank, targets, config))
+    return shards
+
+
+def _shard_name(split: str, index: int) -> str:
+    return f"{split}-{index:05d}.npy"
+
+
+def _compute_shard(shard: _Shard) -> None:
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in shard.targets}
+    for waveform in _waveforms(shard):
+        for name, array in extract(waveform, shard.config, list(shard.targets)).items():
+            columns[name].append(array if name == POOLED else array.astype(np.float16))
+    for name, arrays in columns.items():
+        storage.write_array(shard.targets[name], np.stack(arrays))
+
+
+def _waveforms(shard: _Shard):
+    config, rate = shard.config, shard.config.sample_rate_hz
+    if shard.split != "scenes":
+        for clip in shard.rows["id"]:
+            yield read_or_silence(shard.clip_paths[clip], config)
+        return
+    bank = storage.read_array(shard.bank, memory_map=True)
+    voices = dict(tuple(shard.voices.groupby("scene")))
+    for scene in shard.rows.itertuples():
+        its_voices = voices.get(scene.scene, shard.voices.iloc[:0])
+        yield render(scene, its_voices, lambda clip: read_audio(shard.clip_paths[clip], rate).waveform, bank, config)
+
+
+def read_or_silence(path: Path, config: Config) -> np.ndarray:
+    """A clip of exactly the config's length; silence where it cannot be read, so that its row keeps its place."""
+    try:
+        return fix_length(read_audio(path, config.sample_rate_hz).waveform, config.n_samples)
+    except AudioError:
+        return np.zeros(config.n_samples, np.float32)
+
+
+def _write_manifest(folder: Path, sources: Sources, config: Config) -> Path:
+    names = [
+        _shard_name(split, index)
+        for split, table in sources.splits.items()
+        for index in range(-(-len(table) // config.shard_size))
+    ]
+    counts = {split: len(table) for split, table in sources.splits.items()}
+    manifest = {"schema": storage.SCHEMA_VERSION, "n_clips": counts, "shard_size": config.shard_size}
+    storage.write_json(
+        folder / "manifest.json", {**manifest, "outputs": storage.describe([folder / n for n in names], folder)}
+    )
+    return folder / "manifest.json"
+
+
+class CachedFeature:
+    """One feature of one split, read through memory maps: resident memory does not grow with the clips.
+
+    Raises:
+        ArtefactError: no manifest, or a shard that does not fit it.
+    """
+
+    def __init__(self, folder: Path, split: str):
+        manifest = storage.read_json(folder / "manifest.json")
+        self.n_clips: int = manifest["n_clips"].get(split, 0)
+        self.shard_size: int = manifest["shard_size"]
+        n_shards = -(-self.n_clips // self.shard_size)
+        self._shards = [storage.read_array(folder / _shard_name(split, i), memory_map=True) for i in range(n_shards)]
+        if sum(len(shard) for shard in self._shards) != self.n_clips:
+            raise ArtefactError(f"{folder} holds another number of clips than its manifest; rerun with --verify")
+        self.shape: tuple[int, ...] = self._shards[0].shape[1:] if self._shards else ()
+
+    def __len__(self) -> int:
+        return self.n_clips
+
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        """Rows as (len(indices), *shape) float32."""
+        rows = np.empty((len(indices), *self.shape), np.float32)
+        for place, index in enumerate(indices):
+            rows[place] = self._shards[index // self.shard_size][index % self.shard_size]
+        return rows
+
+    def all(self) -> np.ndarray:
+        """Every row; for small features such as the pooled statistics."""
+        return self.take(np.arange(self.n_clips))

@@ -1,0 +1,1 @@
+"""Calibrators, one per file: fit(logit, label) → parameters, apply(parameters, logit) → probability."""

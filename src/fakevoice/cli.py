@@ -1,0 +1,199 @@
+"""The command line: `./run.sh all | <stage> | status | predict | score`; --help tells the rest.
+
+Nothing heavy is imported before it is known to be needed.
+"""
+
+import argparse
+import signal
+import sys
+import textwrap
+from pathlib import Path
+
+from fakevoice.errors import ConfigError, FakevoiceError
+
+STAGE_HELP = {
+    "prepare": "raw folder → clip table and audit of every file",
+    "folds": "grouped, stratified folds.csv",
+    "scenes": "simulated test conditions inside each fold",
+    "features": "mel, MFCC and pooled statistics as .npy shards",
+    "train": "k-fold networks, out-of-fold and test logits",
+    "stack": "LightGBM on pooled features and out-of-fold logits",
+    "ensemble": "blend, calibration, expected score",
+    "submission": "the checked CSV and a line in submissions/log.csv",
+}
+EPILOG = """
+key=value words change any key of the config, e.g. networks.mel.training.n_epochs=5 or seed=1.
+FAKEVOICE_DATA (default: data/) holds one folder per competition, FAKEVOICE_HOME (default: here)
+holds folds.csv, features_cache/, runs/ and submissions/.
+What a raw folder must hold: ./run.sh prepare --help
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return the exit code: 0 done, 1 a named error, 2 a wrong config or call, 130/143 stopped."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        return options.run(options) or 0
+    except FakevoiceError as error:
+        print(f"fakevoice: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        _stop_workers()
+        print("fakevoice: stopped; the same command goes on where it was", file=sys.stderr)
+        return 130
+    except SystemExit as stop:
+        _stop_workers()
+        return stop.code
+
+
+def _stop(signal_number: int, frame) -> None:
+    raise SystemExit(128 + signal_number)
+
+
+def _stop_workers() -> None:
+    if "joblib" in sys.modules:
+        from joblib.externals.loky import get_reusable_executor
+
+        get_reusable_executor().shutdown(wait=False, kill_workers=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="./run.sh",
+        description="Which voices in a 5-second clip are real, generated, both or neither.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EPILOG + "\n./run.sh test runs the test suite.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add(commands, "all", "every stage that is not up to date", _run_all)
+    for name, text in STAGE_HELP.items():
+        _add(commands, name, f"{text}, and what it needs before it", _run_stage).set_defaults(stage=name)
+    _add(commands, "status", "which stages are stale, and why", _status)
+    predict = _add(commands, "predict", "score audio with the trained ensemble", _predict)
+    predict.add_argument("--out", metavar="FILE.csv", default="predictions.csv")
+    score = commands.add_parser("score", help="measure a submission against a solution that holds the labels")
+    score.add_argument("submission", type=Path)
+    score.add_argument("solution", type=Path)
+    score.set_defaults(run=_score)
+    return parser
+
+
+def _add(commands, name: str, text: str, run) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=text, description=_stage_text(name, text), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", metavar="NAME", default="", help="configs/NAME.yaml, or a path to a YAML")
+    parser.add_argument("--force", action="store_true", help="redo it though it is up to date")
+    parser.add_argument("--verify", action="store_true", help="check the checksum of every artefact first")
+    words = "PATH" if name == "predict" else "key=value"
+    parser.add_argument("words", nargs="*" if name != "predict" else "+", metavar=words)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _stage_text(name: str, text: str) -> str:
+    if name != "prepare" or "--help" not in sys.argv:
+        return text
+    from fakevoice import lookup
+
+    expects = [
+        f"{adapter}:\n{textwrap.indent(lookup.load('datasets', adapter).EXPECTS.strip(), '  ')}"
+        for adapter in lookup.names("datasets")
+    ]
+    return "\n\n".join([text, "What the adapters (dataset.name) expect in the raw folder:", *expects])
+
+
+def _config(options: argparse.Namespace):
+    from fakevoice.config import load_config
+
+    words = [word for word in options.words if "=" not in word]
+    if words:
+        raise ConfigError(f"{words[0]!r} is not key=value")
+    return load_config(options.config or _found_config(), options.words)
+
+
+def _found_config() -> str:
+    """The competition whose data lies there; the demo where there is none."""
+    from fakevoice.config import config_names, data_folder
+
+    folder = data_folder()
+    found = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name != "demo") if folder.is_dir() else []
+    known = [name for name in found if name in config_names()]
+    if len(known) > 1:
+        raise ConfigError(f"several competitions in {folder}: choose with --config {' | '.join(known)}")
+    if found and not known:
+        raise ConfigError(f"{folder} holds {', '.join(found)}, but configs/ has none of them: copy configs/dacon.yaml")
+    return known[0] if known else "demo"
+
+
+def _run_all(options: argparse.Namespace) -> None:
+    _line(options, "submission", "all" if options.force else "")
+
+
+def _run_stage(options: argparse.Namespace) -> None:
+    _line(options, options.stage, options.stage if options.force else "")
+
+
+def _line(options: argparse.Namespace, last: str, force: str) -> None:
+    from fakevoice.line import run_line
+
+    config = _config(options)
+    if run_line(config, last, force, options.verify):
+        _summary(config, last)
+    else:
+        print(f"{config.competition}/{config.experiment}: everything is up to date")
+
+
+def _summary(config, last: str) -> None:
+    from fakevoice.config import paths
+    from fakevoice.storage import read_json
+
+    places, name = paths(config), config.competition
+    print(f"\nartefacts: {places.run}\nnext:")
+    if last != "submission":
+        print(f"  ./run.sh all --config {name}")
+        return
+    metrics = read_json(places.stage("ensemble") / "metrics.json")
+    manifest = read_json(places.stage("submission") / "manifest.json")
+    if config.dataset.name == "demo":
+        print("  (the demo proves the line; its scores are no evidence about real generators)")
+        print(f"  ./run.sh score {next(iter(manifest['outputs']))} data/demo/test_solution.csv")
+    print(f"  upload {next(iter(manifest['outputs']))}, expected {metrics['metric']} {metrics['oof_score']:.4f}")
+    print(f"  ./run.sh predict FILE_OR_FOLDER --config {name}")
+    print(f"  tensorboard --logdir {places.run / 'tensorboard'}")
+
+
+def _status(options: argparse.Namespace) -> None:
+    from fakevoice.line import stale_stages
+
+    config = _config(options)
+    print(f"{config.competition}/{config.experiment}")
+    for name, reason in stale_stages(config, options.verify):
+        print(f"  {name:<11}{'stale: ' + reason if reason else 'up to date'}")
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from fakevoice.config import load_config, paths
+    from fakevoice.inference import Predictor, list_clips, predict_table
+    from fakevoice.tables import write_table
+
+    clips = list_clips(options.words)
+    table, unreadable = predict_table(Predictor.load(paths(load_config(options.config or _found_config()))), clips)
+    out = Path(options.out)
+    write_table(out, table)
+    print(f"{out}: {len(table)} rows, columns {', '.join(table.columns)} (probability of each)")
+    errors = out.with_suffix(".errors.csv")
+    if len(unreadable):
+        write_table(errors, unreadable)
+        first = "\n".join(f"  {row.path}: {row.reason}" for row in unreadable.head(10).itertuples())
+        print(
+            f"{len(unreadable)} files could not be read and got the prior; {errors} lists them:\n{first}",
+            file=sys.stderr,
+        )
+
+
+def _score(options: argparse.Namespace) -> None:
+    from fakevoice.measuring import measure_submission
+
+    print(measure_submission(options.submission, options.solution))

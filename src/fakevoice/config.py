@@ -1,0 +1,304 @@
+"""One YAML per competition, checked before anything runs; every number has its unit in its name.
+
+`configs/<name>.yaml` may start with ``extends: other``; ``key=value`` words of the command line come
+on top. Where things lie: ``FAKEVOICE_HOME`` (default: the repository) holds folds.csv,
+features_cache/, runs/ and submissions/; ``FAKEVOICE_DATA`` (default: data/) holds the competitions.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fakevoice.errors import ConfigError, nearest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+Task = Literal["multilabel", "binary", "multiclass"]
+Args = dict[str, Any]
+Range = tuple[float, float]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Plugin(_Section):
+    """A plug-in by file name, with the arguments that its function takes."""
+
+    name: str
+    args: Args = {}
+
+
+class Folds(_Section):
+    """How clips are split. `groups`: from the data where known, or derived from the recordings."""
+
+    n_folds: int = Field(5, ge=2, le=50)
+    groups: Literal["known_or_derived", "derived"] = "known_or_derived"
+
+
+class Scenes(_Section):
+    """The test's environment, simulated. Without `states` each clip is a scene of its own.
+
+    `states` gives the prior of each state; its name lists the classes heard, joined by ``+``, or is
+    ``none``. All probabilities are per scene (or per voice where it says so).
+    """
+
+    n_scenes: int = Field(0, ge=0)
+    states: dict[str, float] = {}
+    voice_gain_db: Range = (-6.0, 6.0)  # each voice around the common level
+    level_dbfs: Range = (-34.0, -15.0)  # RMS of the finished scene
+    snr_db: Range = (0.0, 30.0)
+    no_noise_probability: float = Field(0.15, ge=0, le=1)
+    mined_noise_probability: float = Field(0.3, ge=0, le=1)
+    event_probability: float = Field(0.3, ge=0, le=1)  # a second noise that comes and goes as a voice does
+    room_probability: float = Field(0.4, ge=0, le=1)  # per voice
+    rt60_s: Range = (0.1, 0.8)
+    equalizer_probability: float = Field(0.7, ge=0, le=1)  # per voice
+    equalizer_db: float = Field(8.0, ge=0)
+    band_limit_probability: float = Field(0.4, ge=0, le=1)  # per voice
+    band_limit_hz: Range = (2500.0, 8000.0)
+    resynthesis_probability: float = Field(0.33, ge=0, le=1)  # per fake voice: a real clip through a vocoder
+    resynthesis_source: str = "real"
+    resynthesis_label: str = "fake"
+    codec_probability: float = Field(0.4, ge=0, le=1)
+    clipping_probability: float = Field(0.05, ge=0, le=1)
+    noises: list[str] = []
+    vocoders: list[str] = []
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Scenes":
+        if bool(self.n_scenes) != bool(self.states):
+            raise ValueError("n_scenes and states belong together: give both or neither")
+        if self.states and abs(sum(self.states.values()) - 1.0) > 1e-6:
+            raise ValueError(f"the prior of the states sums to {sum(self.states.values()):.4f}, not 1")
+        if any(prior < 0 for prior in self.states.values()):
+            raise ValueError("a prior of a state is negative")
+        return self
+
+
+class Spectrogram(_Section):
+    """The one STFT that all features share."""
+
+    n_fft: int = Field(512, ge=16, le=16384)
+    hop_length: int = Field(256, ge=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Spectrogram":
+        if self.hop_length > self.n_fft:
+            raise ValueError(f"hop_length {self.hop_length} is longer than n_fft {self.n_fft}: samples would be lost")
+        if self.n_fft % 2:
+            raise ValueError(f"n_fft {self.n_fft} is odd")
+        return self
+
+
+class Training(_Section):
+    """How one fold of one network is trained."""
+
+    n_epochs: int = Field(10, ge=1)
+    batch_size: int = Field(32, ge=2)
+    learning_rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(0.02, ge=0)
+    warmup_fraction: float = Field(0.1, ge=0, lt=1)  # of all steps
+    ema_decay: float = Field(0.995, ge=0, lt=1)
+    label_smoothing: float = Field(0.02, ge=0, lt=0.5)
+    mean_subtraction: Literal["none", "band"] = "none"  # "band": each clip's mean per band, i.e. its channel
+
+
+class Network(_Section):
+    """One k-fold network: a feature, an architecture, its augmentation and its training."""
+
+    feature: str
+    model: Plugin
+    augment: list[Plugin] = []
+    training: Training = Training()
+
+
+class Stacker(_Section):
+    """LightGBM on pooled features and OOF logits."""
+
+    n_rounds: int = Field(200, ge=1)
+    learning_rate: float = Field(0.03, gt=0)
+    n_leaves: int = Field(15, ge=2)
+    min_rows_per_leaf: int = Field(40, ge=1)
+    feature_fraction: float = Field(0.3, gt=0, le=1)
+    row_fraction: float = Field(0.7, gt=0, le=1)
+    l2: float = Field(10.0, ge=0)
+
+
+class Ensemble(_Section):
+    """The blend over networks and stacker, and its calibration."""
+
+    calibrator: str = "platt"
+    shrinkage: float = Field(0.3, ge=0, le=1)  # of the fitted weights towards equal ones
+    n_bootstrap: int = Field(500, ge=10)
+
+
+class Config(_Section):
+    """Everything that a run depends on."""
+
+    competition: str = Field(pattern=r"^[a-z0-9_]+$")
+    experiment: str = Field("default", pattern=r"^[A-Za-z0-9_.-]+$")
+    seed: int = Field(0, ge=0)
+    dataset: Plugin
+    task: Task = "multilabel"
+    classes: list[str] = ["fake", "real"]
+    metric: str = "dacon_score"
+    sample_rate_hz: int = Field(16000, ge=1000, le=192000)
+    clip_duration_s: float = Field(5.0, gt=0, le=600)
+    on_error: Literal["strict", "mark"] = "strict"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    folds: Folds = Folds()
+    scenes: Scenes = Scenes()
+    spectrogram: Spectrogram = Spectrogram()
+    features: dict[str, Args]
+    pooled: list[str] = []  # features whose statistics the stacker reads
+    shard_size: int = Field(256, ge=1)
+    networks: dict[str, Network]
+    stacker: Stacker = Stacker()
+    ensemble: Ensemble = Ensemble()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        for name, network in self.networks.items():
+            if network.feature not in self.features:
+                raise ValueError(f"networks.{name}.feature: {nearest(network.feature, list(self.features))}")
+        for name in self.pooled:
+            if name not in self.features:
+                raise ValueError(f"pooled: {name!r} is not among the features; {nearest(name, list(self.features))}")
+        for state in self.scenes.states:
+            for part in state.split("+"):
+                if state != "none" and part not in self.classes:
+                    raise ValueError(f"scenes.states.{state}: {nearest(part, [*self.classes, 'none'])}")
+        if len(set(self.classes)) < 2:
+            raise ValueError("classes: at least two different names are needed")
+        if self.scenes.states and self.task != "multilabel":
+            raise ValueError("scenes.states mixes voices, which only a multilabel task can describe")
+        return self
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the probability columns: all classes, or in a binary task the first one alone."""
+        return self.classes[:1] if self.task == "binary" else self.classes
+
+    @property
+    def n_samples(self) -> int:
+        """Samples of one clip as the features see it."""
+        return round(self.clip_duration_s * self.sample_rate_hz)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where a run finds and leaves things."""
+
+    home: Path
+    raw: Path
+    run: Path
+    cache: Path
+
+    @property
+    def folds_csv(self) -> Path:
+        return self.home / "folds.csv"
+
+    @property
+    def submissions(self) -> Path:
+        return self.home / "submissions"
+
+    def stage(self, name: str) -> Path:
+        """Folder of one stage's artefacts."""
+        return self.run / name
+
+
+def home() -> Path:
+    """The folder that holds folds.csv, features_cache/, runs/ and submissions/."""
+    return Path(os.environ.get("FAKEVOICE_HOME") or REPOSITORY).resolve()
+
+
+def data_folder() -> Path:
+    """The folder that holds one folder per competition."""
+    return Path(os.environ.get("FAKEVOICE_DATA") or home() / "data").resolve()
+
+
+def paths(config: Config) -> Paths:
+    """Folders of a run. What the project makes itself (the demo) lies under home, whatever FAKEVOICE_DATA says."""
+    raw = home() / "data" / "demo" if config.dataset.name == "demo" else data_folder() / config.competition
+    run = home() / "runs" / config.competition / config.experiment
+    return Paths(home(), raw, run, home() / "features_cache" / config.competition)
+
+
+def config_names() -> list[str]:
+    """Names of the configs that ship or that the user has added."""
+    return sorted(file.stem for file in (REPOSITORY / "configs").glob("*.yaml"))
+
+
+def load_config(name: str, overrides: list[str] | None = None) -> Config:
+    """Read a config by name or path, apply ``a.b=c`` words on top, and check it.
+
+    Raises:
+        ConfigError: unknown name or key (with the nearest valid one), or an impossible value.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        tree = OmegaConf.to_container(OmegaConf.merge(_read(name), OmegaConf.from_dotlist(overrides or [])))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{name} {' '.join(overrides or [])}: {error}") from error
+    return validate(tree)
+
+
+def validate(tree: dict[str, Any]) -> Config:
+    """Check a plain tree, e.g. of a saved `config.json`.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from error
+
+
+def config_hash(config: Config) -> str:
+    """Eight hexadecimal digits that stand for all keys of a config."""
+    return digest(config.model_dump(mode="json"))[:8]
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON-serialisable value, independent of the order of keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _read(name: str):
+    from omegaconf import OmegaConf
+
+    file = Path(name) if name.endswith(".yaml") else REPOSITORY / "configs" / f"{name}.yaml"
+    if not file.is_file():
+        raise ConfigError(f"no config {name!r}; {nearest(name, config_names())}")
+    try:
+        tree = OmegaConf.load(file)
+    except Exception as error:  # the YAML parser's own family of errors is not part of OmegaConf's interface
+        raise ConfigError(f"{file} is not valid YAML: {error}") from error
+    parent = tree.pop("extends", None) if OmegaConf.is_dict(tree) else None
+    return OmegaConf.merge(_read(parent), tree) if parent else tree
+
+
+def _explain(problem: dict[str, Any]) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{where or 'config'}: {problem['msg'].removeprefix('Value error, ')}"
+    return f"unknown key {where!r}; {nearest(str(problem['loc'][-1]), _keys_at(problem['loc'][:-1]))}"
+
+
+def _keys_at(location: tuple[str | int, ...]) -> list[str]:
+    model: Any = Config
+    for part in location:
+        field = getattr(model, "model_fields", {}).get(part)
+        annotation = field.annotation if field else model
+        inner = [a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")]
+        model = inner[0] if inner else annotation
+    return sorted(getattr(model, "model_fields", {}))

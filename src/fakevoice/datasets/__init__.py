@@ -1,0 +1,1 @@
+"""Adapters, one per file: raw competition folder → tables of clips."""

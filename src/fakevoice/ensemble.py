@@ -1,0 +1,123 @@
+"""Blends networks and stacker and calibrates the result to the competition's score.
+
+Every number that is printed comes from cross-fitting: weights and calibrators that score fold k were
+fitted on the other folds. The ones that score new clips are fitted on all folds.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from fakevoice import lookup
+from fakevoice.config import Config
+from fakevoice.errors import ArtefactError
+from fakevoice.tasks import normalise
+
+N_CANDIDATES = 48
+
+
+@dataclass(frozen=True)
+class Blend:
+    """What turns the members' logits into probabilities; plain values, so that it is saved as JSON.
+
+    Attributes:
+        members: names, in the order of the weights.
+        weights: sum to 1.
+        calibrator: plug-in name; `parameters` holds its fitted values, one entry per output.
+        prior: share of each output among the scenes, predicted for clips that cannot be read.
+    """
+
+    members: list[str]
+    weights: list[float]
+    calibrator: str
+    parameters: list[dict[str, Any]]
+    prior: list[float]
+    task: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Blend":
+        """The reverse of `to_dict`.
+
+        Raises:
+            ArtefactError: keys missing or unknown.
+        """
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ArtefactError(f"the saved ensemble does not fit this version: {error}; ./run.sh ensemble") from error
+
+    def probability(self, logits: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities.
+
+        Args:
+            logits: (n_clips, n_members, n_outputs).
+
+        Returns:
+            (n_clips, n_outputs) float64.
+        """
+        blended = np.einsum("cmo,m->co", logits, np.array(self.weights))
+        apply = lookup.load("calibrators", self.calibrator).apply
+        columns = [apply(parameters, blended[:, i]) for i, parameters in enumerate(self.parameters)]
+        return normalise(np.stack(columns, axis=1), self.task)
+
+
+def fit_blend(logits: np.ndarray, target: np.ndarray, members: list[str], config: Config) -> Blend:
+    """Weights by search over the simplex for the best score after calibration, drawn back towards equal ones.
+
+    Args:
+        logits: (n_clips, n_members, n_outputs) out-of-fold.
+        target: (n_clips, n_outputs) of 0 and 1.
+    """
+    metric = lookup.load("metrics", config.metric)
+    n_members = len(members)
+    equal = np.full(n_members, 1.0 / n_members)
+    drawn = np.random.default_rng([config.seed, 4]).dirichlet(np.ones(n_members), N_CANDIDATES)
+    candidates = [equal, *np.eye(n_members), *drawn] if n_members > 1 else [equal]
+    blends = [_calibrated(logits, target, members, weights, config) for weights in candidates]
+    scores = [metric.measure(target, blend.probability(logits)) for blend in blends]
+    best = candidates[int(np.argmax(scores) if metric.GREATER_IS_BETTER else np.argmin(scores))]
+    shrinkage = config.ensemble.shrinkage
+    return _calibrated(logits, target, members, (1 - shrinkage) * best + shrinkage * equal, config)
+
+
+def _calibrated(
+    logits: np.ndarray, target: np.ndarray, members: list[str], weights: np.ndarray, config: Config
+) -> Blend:
+    fit = lookup.load("calibrators", config.ensemble.calibrator).fit
+    blended = np.einsum("cmo,m->co", logits, weights)
+    parameters = [fit(blended[:, i], target[:, i]) for i in range(target.shape[1])]
+    prior = target.mean(axis=0).tolist()
+    return Blend(members, weights.tolist(), config.ensemble.calibrator, parameters, prior, config.task)
+
+
+def cross_fit(
+    logits: np.ndarray, target: np.ndarray, fold: np.ndarray, members: list[str], config: Config
+) -> np.ndarray:
+    """Probabilities of every row from a blend that was fitted without its fold.
+
+    Returns:
+        (n_clips, n_outputs) float64.
+    """
+    probability = np.empty(target.shape)
+    for index in np.unique(fold):
+        held_out = fold == index
+        blend = fit_blend(logits[~held_out], target[~held_out], members, config)
+        probability[held_out] = blend.probability(logits[held_out])
+    return probability
+
+
+def chains_to_logits(chains: dict[str, np.ndarray], members: list[str]) -> np.ndarray:
+    """Mean over the fold models of each member.
+
+    Args:
+        chains: member → (n_folds, n_clips, n_outputs).
+
+    Returns:
+        (n_clips, n_members, n_outputs).
+    """
+    return np.stack([chains[member].mean(axis=0) for member in members], axis=1)

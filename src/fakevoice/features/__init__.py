@@ -1,0 +1,1 @@
+"""Features, one per file: power spectrogram → (n_bands, n_frames)."""

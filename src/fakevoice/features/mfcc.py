@@ -1,0 +1,31 @@
+"""Mel-frequency cepstral coefficients: DCT of the log-mel spectrogram (Davis & Mermelstein 1980)."""
+
+import numpy as np
+
+from fakevoice.errors import ConfigError
+from fakevoice.spectrum import dct_matrix, log_mel
+
+
+def compute(
+    power: np.ndarray,
+    sample_rate_hz: int,
+    *,
+    n_mfcc: int = 40,
+    n_mels: int = 64,
+    fmin_hz: float = 20.0,
+    fmax_hz: float | None = None,
+) -> np.ndarray:
+    """Orthonormal DCT-II over the mel bands in dB; coefficient 0 (the level) is kept.
+
+    Args:
+        power: (n_fft // 2 + 1, n_frames) float32 power spectrogram.
+
+    Returns:
+        (n_mfcc, n_frames) float32.
+
+    Raises:
+        ConfigError: more coefficients than bands, or as `spectrum.log_mel`.
+    """
+    if n_mfcc > n_mels:
+        raise ConfigError(f"mfcc: n_mfcc {n_mfcc} is more than n_mels {n_mels}")
+    return dct_matrix(n_mfcc, n_mels) @ log_mel(power, sample_rate_hz, n_mels, fmin_hz, fmax_hz)

@@ -1,0 +1,161 @@
+"""Trains every network on every fold, side by side, keeping what an earlier run finished."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fakevoice import lookup, storage
+from fakevoice.cache import CachedFeature
+from fakevoice.config import Config, Paths, digest
+from fakevoice.progress import Progress
+from fakevoice.stacker import check_oof
+from fakevoice.tasks import one_output_each, targets
+from fakevoice.trainer import FoldJob, choose_device, load_network, score_rows, train_fold
+from fakevoice.workers import run_parallel
+
+CODE = ("trainer", "batches", "tasks")
+
+
+def check_networks(config: Config, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Build every network and augmentation once, so that an impossible argument stops a run before it starts.
+
+    Args:
+        shapes: feature → (n_bands, n_frames).
+
+    Raises:
+        ConfigError: unknown plug-in, unknown or impossible argument.
+    """
+    for name, network in config.networks.items():
+        model = lookup.load("models", network.model.name)
+        lookup.check_args(model.build, network.model.args, f"networks.{name}.model.args")
+        model.build(shapes[network.feature], len(config.outputs), **network.model.args)
+        for plugin in network.augment:
+            build = lookup.load("augment", plugin.name).build
+            lookup.check_args(build, plugin.args, f"networks.{name}.augment.{plugin.name}.args")
+            build(shapes[network.feature], **plugin.args)
+
+
+def train_networks(config: Config, paths: Paths, scenes: pd.DataFrame, features: dict[str, Path]) -> list[Path]:
+    """Train what is not there yet, then score: out-of-fold for the scenes, by every fold for the test.
+
+    Args:
+        scenes: the scene table.
+        features: feature → its folder in the cache.
+
+    Returns:
+        The files written: weights, learning curves, ``oof-<network>.npy`` (n_scenes, n_outputs) and
+        ``test-<network>.npy`` (n_folds, n_test, n_outputs), float64 logits.
+    """
+    target, fold = targets(scenes["state"], config), scenes["fold"].to_numpy(np.int64)
+    folder = paths.stage("train")
+    jobs = [
+        FoldJob(
+            *(name, network, config, features[network.feature], target, fold, index),
+            folder=folder / name / f"fold{index}",
+            tensorboard=paths.run / "tensorboard" / name / f"fold{index}",
+        )
+        for name, network in config.networks.items()
+        for index in range(config.folds.n_folds)
+    ]
+    keys = {job.folder: _key(job) for job in jobs}
+    waiting = [job for job in jobs if not _finished(job, keys[job.folder])]
+    for job in waiting:
+        _start_afresh(job, keys[job.folder])
+    n_jobs = 1 if choose_device(config.device).type == "cuda" else None
+    with _epochs_shown(waiting):
+        for _ in run_parallel(_train, waiting, "", "folds", n_jobs):
+            pass
+    outputs = [path for job in jobs for path in _outputs(job)]
+    return outputs + [path for name in config.networks for path in _score(name, jobs, config, folder)]
+
+
+def _train(job: FoldJob) -> None:
+    train_fold(job)
+    outputs = storage.describe(_outputs(job), job.folder)
+    storage.write_json(job.folder / "manifest.json", {"key": _key(job), "outputs": outputs})
+
+
+def _outputs(job: FoldJob) -> list[Path]:
+    return [job.folder / "weights.safetensors", job.folder / "epochs.csv"]
+
+
+def _key(job: FoldJob) -> str:
+    plugins = [f"models/{job.network.model.name}", *(f"augment/{plugin.name}" for plugin in job.network.augment)]
+    code = [lookup.source_hash(module) for module in (*CODE, *plugins)]
+    data = [storage.checksum(job.features / "manifest.json"), digest(job.target.tolist()), digest(job.fold.tolist())]
+    config = job.config
+    return digest([job.name, job.network.model_dump(), job.index, config.seed, config.task, config.outputs, code, data])
+
+
+def _finished(job: FoldJob, key: str) -> bool:
+    path = job.folder / "manifest.json"
+    if not path.is_file():
+        return False
+    manifest = storage.read_json(path)
+    return manifest["key"] == key and not storage.damaged(manifest["outputs"], job.folder, verify=True)
+
+
+def _start_afresh(job: FoldJob, key: str) -> None:
+    """Leave nothing of a training with other settings; keep the checkpoint of an interrupted one with these."""
+    started = job.folder / "started.json"
+    (job.folder / "manifest.json").unlink(missing_ok=True)
+    if started.is_file() and storage.read_json(started)["key"] == key:
+        return
+    for file in job.folder.glob("*"):
+        file.unlink()
+    storage.write_json(started, {"key": key})
+
+
+def _score(name: str, jobs: list[FoldJob], config: Config, folder: Path) -> list[Path]:
+    own = [job for job in jobs if job.name == name]
+    scenes, test = CachedFeature(own[0].features, "scenes"), CachedFeature(own[0].features, "test")
+    oof = np.zeros((len(scenes), len(config.outputs)))
+    scored_by = np.full(len(scenes), -1)
+    chains = []
+    for job in own:
+        network, _ = load_network(job.folder / "weights.safetensors", choose_device(config.device))
+        rows = np.flatnonzero(job.fold == job.index)
+        oof[rows] = one_output_each(score_rows(network, scenes, rows), config.task)
+        scored_by[rows] = job.index
+        chains.append(one_output_each(score_rows(network, test, np.arange(len(test))), config.task))
+    check_oof(oof, scored_by, own[0].fold)
+    storage.write_array(folder / f"oof-{name}.npy", oof)
+    storage.write_array(folder / f"test-{name}.npy", np.stack(chains))
+    return [folder / f"oof-{name}.npy", folder / f"test-{name}.npy"]
+
+
+@contextmanager
+def _epochs_shown(jobs: list[FoldJob]) -> Iterator[None]:
+    """Show epochs done in all folds together, counted in the learning curves that the workers write."""
+    total = sum(job.network.training.n_epochs for job in jobs)
+    progress, ended = Progress(total, "train", "epochs"), threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(1.0):
+            progress.update(*_epochs_done(jobs))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+        progress.update(*_epochs_done(jobs))
+    finally:
+        ended.set()
+        watcher.join()
+        progress.close()
+
+
+def _epochs_done(jobs: list[FoldJob]) -> tuple[int, str]:
+    done, newest = 0, (0.0, "")
+    for job in jobs:
+        curve = job.folder / "epochs.csv"
+        if curve.is_file():
+            lines = curve.read_text().splitlines()[1:]
+            done += len(lines)
+            loss = float(lines[-1].split(",")[1]) if lines else 0.0
+            newest = max(newest, (curve.stat().st_mtime, f"{job.name} fold {job.index} loss {loss:.3f}"))
+    return done, newest[1]

@@ -1,0 +1,148 @@
+"""Splits clips into folds by group, and keeps `folds.csv`, the only split there is.
+
+A group is what must not be on both sides: a speaker or generator where the data names it, else a
+cluster of recordings that sound alike in their long-term spectrum (one channel, one voice).
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.neighbors import NearestNeighbors
+
+from fakevoice.errors import FoldsError
+from fakevoice.tables import FOLD_TEXT, read_table, write_table
+
+COLUMNS = ["competition", "id", "group", "label", "fold"]
+N_NEIGHBORS = 6
+REMAKE = "./run.sh folds --force makes new folds"
+
+
+def make_groups(clips: pd.DataFrame, fingerprints: np.ndarray, duplicates: pd.DataFrame, known: bool) -> pd.Series:
+    """One group name per clip.
+
+    Args:
+        clips: training clips with id, group ('' where unknown).
+        fingerprints: (n_clips, n_values) float32, level-free long-term spectra in the order of `clips`.
+        duplicates: pairs train_id, id of training clips with the same sound; they always share a group.
+        known: use the group column where it is not empty; otherwise derive all.
+
+    Returns:
+        str series in the order of `clips`.
+    """
+    position = {clip: index for index, clip in enumerate(clips["id"])}
+    links = [(position[a], position[b]) for a, b in zip(duplicates["train_id"], duplicates["id"], strict=True)]
+    unknown = np.ones(len(clips), bool)
+    if known:
+        unknown = (clips["group"] == "").to_numpy()
+        first = clips.groupby("group")["id"].transform("first").map(position)
+        links += [(i, first.iloc[i]) for i in np.flatnonzero(~unknown)]
+    where = np.flatnonzero(unknown)
+    links += [(where[i], where[j]) for i, j in _alike(fingerprints[where])]
+    rows, columns = np.array(links or [(0, 0)]).T
+    graph = coo_matrix((np.ones(len(rows), bool), (rows, columns)), shape=(len(clips), len(clips)))
+    _, component = connected_components(graph, directed=False)
+    leader = pd.Series(component).groupby(component).transform(lambda part: part.index[0])
+    return pd.Series([f"g{index:06d}" for index in leader], index=clips.index)
+
+
+def _alike(fingerprints: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs that are among each other's nearest neighbours and closer than half of all nearest pairs.
+
+    Both conditions together keep chains from joining everything into one group.
+    """
+    if len(fingerprints) <= N_NEIGHBORS:
+        return []
+    scaled = (fingerprints - fingerprints.mean(axis=0)) / np.maximum(fingerprints.std(axis=0), 1e-6)
+    distances, neighbors = NearestNeighbors(n_neighbors=N_NEIGHBORS).fit(scaled).kneighbors()
+    limit = np.median(distances[:, 0])
+    near = {
+        (i, int(j))
+        for i, (row, distance) in enumerate(zip(neighbors, distances, strict=True))
+        for j, d in zip(row, distance, strict=True)
+        if d <= limit
+    }
+    return [(i, j) for i, j in sorted(near) if i < j and (j, i) in near]
+
+
+def assign_folds(clips: pd.DataFrame, n_folds: int, seed: int) -> np.ndarray:
+    """Stratified folds that keep groups whole.
+
+    Args:
+        clips: id, label, group.
+
+    Returns:
+        (n_clips,) int64 in [0, n_folds).
+
+    Raises:
+        FoldsError: one class only, a class or the groups fewer than the folds, or a fold without a class.
+    """
+    counts = clips["label"].value_counts()
+    if len(counts) < 2:
+        raise FoldsError(
+            f"all {len(clips)} training clips are {counts.index[0]!r}: nothing can be learned from one class"
+        )
+    if counts.min() < n_folds:
+        raise FoldsError(
+            f"class {counts.idxmin()!r} has {counts.min()} clips, fewer than {n_folds} folds: use fewer folds"
+        )
+    per_class = clips.groupby("label")["group"].nunique()
+    if per_class.min() < n_folds:
+        raise FoldsError(
+            f"class {per_class.idxmin()!r} has {per_class.min()} groups, fewer than {n_folds} folds: use fewer folds"
+        )
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    fold = np.empty(len(clips), np.int64)
+    for index, (_, held_out) in enumerate(splitter.split(clips, clips["label"], clips["group"])):
+        fold[held_out] = index
+    return fold
+
+
+def check_folds(table: pd.DataFrame, clips: pd.DataFrame, n_folds: int) -> None:
+    """Hold rows of folds.csv, however they came about, against the clips.
+
+    Raises:
+        FoldsError: rows missing or foreign, another number of folds, a group in two folds, a fold without a class.
+    """
+    missing, foreign = set(clips["id"]) - set(table["id"]), set(table["id"]) - set(clips["id"])
+    if missing or foreign or len(table) != len(clips):
+        example = f", e.g. {sorted(missing | foreign)[0]!r}" if missing or foreign else " (an id stands twice)"
+        raise FoldsError(
+            f"folds.csv does not fit the clips: {len(missing)} clips have no row, {len(foreign)} rows have no clip"
+            f"{example}; {REMAKE}"
+        )
+    found = sorted(table["fold"].unique())
+    if found != list(range(n_folds)):
+        raise FoldsError(f"folds.csv has folds {found}, the config wants 0 to {n_folds - 1}; {REMAKE}")
+    split_groups = table.groupby("group")["fold"].nunique()
+    if split_groups.max() > 1:
+        raise FoldsError(f"group {split_groups.idxmax()!r} stands in two folds of folds.csv: a leak; {REMAKE}")
+    labels = table.set_index("id")["label"].reindex(clips["id"])
+    if (labels.to_numpy() != clips["label"].to_numpy()).any():
+        raise FoldsError(f"folds.csv has other labels than the clips; {REMAKE}")
+    empty = pd.crosstab(table["fold"], table["label"]).eq(0)
+    if empty.any(axis=None):
+        fold, label = empty.stack().idxmax()
+        raise FoldsError(f"fold {fold} has no clip of class {label!r}: use fewer folds; {REMAKE}")
+
+
+def read_folds(path: Path, competition: str) -> pd.DataFrame:
+    """Rows of one competition; an empty table where there are none."""
+    if not path.is_file():
+        return pd.DataFrame(columns=COLUMNS)
+    table = read_table(path, FOLD_TEXT)
+    if list(table.columns) != COLUMNS or table["fold"].isna().any():
+        raise FoldsError(f"{path} needs the columns {','.join(COLUMNS)} and a number in each fold; {REMAKE}")
+    rows = table[table["competition"] == competition].reset_index(drop=True)
+    return rows.astype({"fold": "int64"})
+
+
+def write_folds(path: Path, rows: pd.DataFrame, competition: str) -> None:
+    """Put the rows of one competition into folds.csv; those of others stay."""
+    others = read_table(path, FOLD_TEXT) if path.is_file() else pd.DataFrame(columns=COLUMNS)
+    others = others[others["competition"] != competition]
+    together = pd.concat([others, rows[COLUMNS]]) if len(others) else rows[COLUMNS]
+    write_table(path, together.astype({"fold": "int64"}))

@@ -1,0 +1,150 @@
+"""Scores audio that no stage has seen, with the saved ensemble and the configuration that made it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fakevoice import lookup, storage
+from fakevoice.audio import find_audio, fix_length, read_audio
+from fakevoice.config import Config, Paths, validate
+from fakevoice.ensemble import Blend, chains_to_logits
+from fakevoice.errors import ArtefactError, AudioError, DataError
+from fakevoice.extraction import POOLED, extract, pooled_names
+from fakevoice.stacker import load_boosters, predict_logits
+from fakevoice.submission import off_the_edges
+from fakevoice.tasks import one_output_each
+from fakevoice.trainer import TrainedNetwork, choose_device, load_network
+from fakevoice.workers import run_parallel
+
+CHUNK = 32  # clips per task of a worker
+STACK = "stack"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Every model of a finished run.
+
+    Attributes:
+        networks: name → one network per fold.
+        boosters: per fold, one per output.
+    """
+
+    config: Config
+    blend: Blend
+    networks: dict[str, list[TrainedNetwork]]
+    boosters: list[list]
+
+    @classmethod
+    def load(cls, paths: Paths) -> "Predictor":
+        """Read the run's ensemble.
+
+        Raises:
+            ArtefactError: the run is not finished, or a file of it is damaged.
+        """
+        folder = paths.stage("ensemble")
+        if not (folder / "ensemble.json").is_file():
+            raise ArtefactError(f"no trained ensemble in {paths.run}: ./run.sh all first")
+        config = validate(storage.read_json(folder / "config.json"))
+        device, folds = choose_device(config.device), range(config.folds.n_folds)
+        networks = {
+            name: [
+                load_network(paths.stage("train") / name / f"fold{k}" / "weights.safetensors", device)[0] for k in folds
+            ]
+            for name in config.networks
+        }
+        boosters = [load_boosters(paths.stage("stack"), k, len(config.outputs)) for k in folds]
+        return cls(config, Blend.from_dict(storage.read_json(folder / "ensemble.json")), networks, boosters)
+
+    def predict(self, files: list[Path]) -> tuple[np.ndarray, list[str]]:
+        """Score files.
+
+        Returns:
+            Probabilities (n_files, n_outputs) float64 in the order of `files`, and per file '' or why it
+            could not be read; such a file gets the prior.
+        """
+        chunks = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
+        probability, reasons = [], []
+        for arrays, why in run_parallel(partial(extract_files, self.config), chunks, "predict", "chunks"):
+            scored = self._score(arrays)
+            scored[[bool(reason) for reason in why]] = self.blend.prior
+            probability.append(scored)
+            reasons += why
+        return np.concatenate(probability), reasons
+
+    def _score(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
+        chains: dict[str, list[np.ndarray]] = {}
+        for name, folds in self.networks.items():
+            x = arrays[self.config.networks[name].feature]
+            raw = [network.logits(iter([network.standardizer(x)[:, None]])) for network in folds]
+            chains[name] = [one_output_each(logits, self.config.task) for logits in raw]
+        names = pooled_names(self.config) + [
+            f"logit_{network}_{output}" for network in chains for output in self.config.outputs
+        ]
+        chains[STACK] = [
+            predict_logits(boosters, np.concatenate([arrays[POOLED], *(c[k] for c in chains.values())], axis=1), names)
+            for k, boosters in enumerate(self.boosters)
+        ]
+        stacked = {name: np.stack(chain) for name, chain in chains.items()}
+        return self.blend.probability(chains_to_logits(stacked, self.blend.members))
+
+
+def extract_files(config: Config, files: list[Path]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Features of some files as the networks saw them in training, and per file '' or why it cannot be read."""
+    names = [*{network.feature: None for network in config.networks.values()}, POOLED]
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    reasons = []
+    for file in files:
+        waveform, reason = np.zeros(config.n_samples, np.float32), ""
+        try:
+            waveform = fix_length(read_audio(file, config.sample_rate_hz).waveform, config.n_samples)
+        except AudioError as error:
+            reason = error.reason
+        reasons.append(reason)
+        for name, array in extract(waveform, config, names).items():
+            # float16 is what the cache holds, so that a clip gets the same score on either way
+            columns[name].append(array if name == POOLED else array.astype(np.float16).astype(np.float32))
+    return {name: np.stack(arrays) for name, arrays in columns.items()}, reasons
+
+
+def list_clips(arguments: list[str]) -> list[tuple[str, Path]]:
+    """Id and file of everything that was asked for, in the order given.
+
+    A CSV has id and path, relative to its folder; a folder gives all audio files below it; the id of a
+    plain file is its name without folder and extension.
+
+    Raises:
+        DataError: a path that does not exist, nothing to score, or an id that stands twice.
+    """
+    clips = [clip for argument in arguments for clip in _expand(Path(argument))]
+    if not clips:
+        raise DataError(f"no audio files in {', '.join(arguments)}")
+    ids = pd.Series([clip for clip, _ in clips])
+    if ids.duplicated().any():
+        twice = ids[ids.duplicated()].iloc[0]
+        raise DataError(f"id {twice!r} stands twice: two files of one name? give a CSV with id,path instead")
+    return clips
+
+
+def _expand(path: Path) -> Iterator[tuple[str, Path]]:
+    if path.suffix.lower() == ".csv":
+        table = lookup.load("datasets", "dacon").read_test(path)
+        yield from ((clip, path.parent / name) for clip, name in zip(table["id"], table["path"], strict=True))
+    elif path.is_dir():
+        yield from ((file.stem, file) for file in find_audio(path))
+    elif path.exists():
+        yield path.stem, path
+    else:
+        raise DataError(f"{path} does not exist")
+
+
+def predict_table(predictor: Predictor, clips: list[tuple[str, Path]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores in the order of `clips`: id and one column per output; and a table id, path, reason of unreadable ones."""
+    probability, reasons = predictor.predict([path for _, path in clips])
+    table = pd.DataFrame(off_the_edges(probability), columns=predictor.config.outputs)
+    table.insert(0, "id", [clip for clip, _ in clips])
+    bad = [(clip, str(path), why) for (clip, path), why in zip(clips, reasons, strict=True) if why]
+    return table, pd.DataFrame(bad, columns=["id", "path", "reason"])

@@ -1,0 +1,121 @@
+"""The straight line of stages: which are up to date, which are stale and why, and how one is run."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from fakevoice import lookup, storage
+from fakevoice.config import Config, Paths, digest, paths
+from fakevoice.progress import duration_text
+
+STAGES = ("prepare", "folds", "scenes", "features", "train", "stack", "ensemble", "submission")
+
+
+def stale_stages(config: Config, verify: bool = False) -> Iterator[tuple[str, str]]:
+    """Each stage with the reason why it is stale, or '' where it is up to date.
+
+    Args:
+        verify: hold every artefact against its checksum, not only against its size.
+    """
+    places, stale = paths(config), set()
+    for name in STAGES:
+        reason = _why_stale(name, config, places, verify)
+        waiting = [before for before in lookup.load("stages", name).AFTER if before in stale]
+        if waiting and not reason:
+            reason = f"comes after {waiting[0]}"
+        if reason:
+            stale.add(name)
+        yield name, reason
+
+
+def run_line(config: Config, last: str = STAGES[-1], force: str = "", verify: bool = False) -> bool:
+    """Bring every stage up to `last` up to date.
+
+    Args:
+        force: a stage to redo though it is up to date, or ``"all"``.
+
+    Returns:
+        Whether anything was done.
+    """
+    places, done = paths(config), False
+    with storage.lock(places.run):
+        for name in STAGES[: STAGES.index(last) + 1]:
+            forced = force in (name, "all")
+            reason = "forced" if forced else _why_stale(name, config, places, verify)
+            if reason:
+                if not done:
+                    _check_plugins(config)
+                _run_stage(name, reason, config, places, forced)
+                done = True
+    return done
+
+
+def _run_stage(name: str, reason: str, config: Config, places: Paths, forced: bool) -> None:
+    print(f"── {name} ({reason})", flush=True)
+    start, stage = time.monotonic(), lookup.load("stages", name)
+    for path in _damaged(name, places, verify=True):
+        path.unlink(missing_ok=True)  # what is rebuilt must not be mistaken for whole
+    (places.stage(name) / "manifest.json").unlink(missing_ok=True)
+    outputs = stage.run(config, places, force=forced) if name == "folds" else stage.run(config, places)
+    manifest = _expected(stage, config, places)  # after the run: folds.csv is an input and an output
+    manifest |= {"stage": name, "outputs": storage.describe(outputs, places.home)}
+    storage.write_json(places.stage(name) / "manifest.json", manifest)
+    print(f"   {name} done in {duration_text(time.monotonic() - start)}", flush=True)
+
+
+def _why_stale(name: str, config: Config, places: Paths, verify: bool) -> str:
+    path = places.stage(name) / "manifest.json"
+    if not path.is_file():
+        return "never run"
+    manifest, expected = storage.read_json(path), _expected(lookup.load("stages", name), config, places)
+    for part, what in (("schema", "schema"), ("config", "config key"), ("code", "code of"), ("inputs", "input")):
+        difference = _first_difference(manifest.get(part), expected[part])
+        if difference is not None:
+            return f"{what} {difference} changed"
+    bad = _damaged(name, places, verify)
+    return f"{bad[0].relative_to(places.home)} is missing or damaged" if bad else ""
+
+
+def _expected(stage: ModuleType, config: Config, places: Paths) -> dict[str, Any]:
+    """What a manifest of this stage must say now to be up to date."""
+    values = config.model_dump(mode="json", include=set(stage.READS))
+    inputs = stage.inputs(config, places) if hasattr(stage, "inputs") else {}
+    for before in stage.AFTER:
+        path = places.stage(before) / "manifest.json"
+        outputs = storage.read_json(path)["outputs"] if path.is_file() else {}
+        inputs[before] = digest({file: facts["sha256"] for file, facts in outputs.items()})
+    code = {module: lookup.source_hash(module) for module in stage.code(config)}
+    return {"schema": storage.SCHEMA_VERSION, "config": values, "code": code, "inputs": inputs}
+
+
+def _damaged(name: str, places: Paths, verify: bool) -> list[Path]:
+    path = places.stage(name) / "manifest.json"
+    return storage.damaged(storage.read_json(path)["outputs"], places.home, verify) if path.is_file() else []
+
+
+def _first_difference(old: Any, new: Any) -> str | None:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            inner = _first_difference(old.get(key), new.get(key))
+            if inner is not None:
+                return f"{key}.{inner}" if inner else key
+        return None
+    return None if old == new else ""
+
+
+def _check_plugins(config: Config) -> None:
+    """Try every plug-in on a silent second before any work, so that a long run does not end on a typing error."""
+    from fakevoice.extraction import check_features
+    from fakevoice.fold_runs import check_networks
+    from fakevoice.spectrum import n_frames
+
+    check_features(config)
+    lookup.load("metrics", config.metric)
+    lookup.load("calibrators", config.ensemble.calibrator)
+    for kind, names in (("noises", config.scenes.noises), ("vocoders", config.scenes.vocoders)):
+        for name in names:
+            lookup.load(kind, name)
+    frames = n_frames(config.n_samples, config.spectrogram.hop_length)
+    check_networks(config, {name: (64, frames) for name in config.features})

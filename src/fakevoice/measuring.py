@@ -1,0 +1,57 @@
+"""Measures a submission against a solution, as a leaderboard would, by output and by state."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fakevoice import lookup
+from fakevoice.bootstrap import bootstrap_interval
+from fakevoice.errors import DataError
+from fakevoice.tables import read_table
+
+
+def measure_submission(submission: Path, solution: Path) -> str:
+    """A readable table of `dacon_score` and its parts.
+
+    Rows are joined by id, so that their order cannot change the score.
+
+    Args:
+        submission: CSV with id and one probability column per output.
+        solution: CSV with id and the same columns holding 0 and 1; a column ``state`` is used where there is one.
+
+    Raises:
+        DataError: columns or ids do not fit.
+    """
+    predicted, truth = read_table(submission, ("id",)), read_table(solution, ("id", "state"))
+    outputs = list(predicted.columns[1:])
+    if not outputs or set(outputs) - set(truth.columns):
+        raise DataError(f"{solution} has no labels for {', '.join(outputs) or 'any output'} of {submission}")
+    both = truth.merge(predicted, on="id", suffixes=("", "_p"), validate="1:1", how="left")
+    label, probability = both[outputs].to_numpy(float), both[[f"{o}_p" for o in outputs]].to_numpy(float)
+    if np.isnan(probability).any():
+        raise DataError(f"{submission} lacks {np.isnan(probability).any(axis=1).sum()} of the ids in {solution}")
+    metric = lookup.load("metrics", "dacon_score")
+    low, high = bootstrap_interval(metric.measure, label, probability)
+    lines = [metric.parts(label, probability, outputs).to_string(float_format="{:.4f}".format)]
+    if "state" in both:
+        lines.append(_pairs(both["state"], probability, outputs))
+    lines.append(
+        f"score {metric.measure(label, probability):.5f} (95 % interval {low:.4f} to {high:.4f}), n = {len(both)}"
+    )
+    return "\n".join(lines)
+
+
+def _pairs(state: pd.Series, probability: np.ndarray, outputs: list[str]) -> str:
+    """AUC between two states by the output that should tell them apart: what the score is lost on."""
+    auc = lookup.load("metrics", "auc").measure
+    rows = []
+    for place, output in enumerate(outputs):
+        holds = state.map(lambda name, output=output: output in name.split("+"))
+        for positive in sorted(state[holds].unique()):
+            for negative in sorted(state[~holds].unique()):
+                rows_of_pair = state.isin([positive, negative]).to_numpy()
+                value = auc((state[rows_of_pair] == positive).to_numpy(int), probability[rows_of_pair, place])
+                rows.append((output, positive, negative, value))
+    table = pd.DataFrame(rows, columns=["output", "state", "against", "auc"])
+    return table.to_string(index=False, float_format="{:.3f}".format)

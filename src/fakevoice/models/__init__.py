@@ -1,0 +1,1 @@
+"""Networks, one per file: build(shape, n_outputs, **args) → torch module."""

@@ -1,0 +1,76 @@
+"""Progress that a person can follow: a bar on a terminal, a plain line every few seconds elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+QUIET_S = 2.0  # nothing is shown for what is over before
+LINE_EVERY_S = 15.0
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds as people say them: ``"4.2 s"``, ``"3 min 05 s"``, ``"1 h 02 min"``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class Progress:
+    """Counts work done and tells rate and time left on standard error.
+
+    Args:
+        total: amount of work, in `unit`.
+        description: a few words, e.g. ``"features"``.
+        unit: plural noun, e.g. ``"clips"``.
+    """
+
+    def __init__(self, total: int, description: str, unit: str):
+        self.total, self.description, self.unit = total, description, unit
+        self.done, self.note = 0, ""
+        self.is_terminal = sys.stderr.isatty()
+        self.start = self.shown = time.monotonic()
+        self.visible = False
+
+    def update(self, done: int, note: str = "") -> None:
+        """Set the amount done; `note` is shown at the end of the line, e.g. the current score."""
+        self.done, self.note = done, note or self.note
+        now = time.monotonic()
+        wait = 0.1 if self.is_terminal else LINE_EVERY_S
+        if now - self.start > QUIET_S and now - self.shown >= wait:
+            self._show(now)
+
+    def close(self) -> None:
+        """Print the final state if anything was shown before."""
+        if self.visible:
+            self._show(time.monotonic())
+            if self.is_terminal:
+                print(file=sys.stderr)
+
+    def _show(self, now: float) -> None:
+        self.shown, self.visible = now, True
+        elapsed = now - self.start
+        rate = self.done / elapsed
+        left = f"{duration_text((self.total - self.done) / rate)} left" if self.done else "starting"
+        if self.done >= self.total:
+            left = f"done in {duration_text(elapsed)}"
+        text = f"{self.description}: {self.done}/{self.total} {self.unit}, {rate:.3g}/s, {left}"
+        text = f"{text}, {self.note}" if self.note else text
+        if self.is_terminal:
+            filled = int(20 * self.done / max(self.total, 1))
+            text = f"\r\033[K[{'█' * filled}{'·' * (20 - filled)}] {text}"
+        print(text, end="" if self.is_terminal else "\n", file=sys.stderr, flush=True)
+
+
+def track(items: Iterable[Item], total: int, description: str, unit: str) -> Iterator[Item]:
+    """Yield the items and show how far along they are."""
+    progress = Progress(total, description, unit)
+    try:
+        for done, item in enumerate(items, start=1):
+            yield item
+            progress.update(done)
+    finally:
+        progress.close()

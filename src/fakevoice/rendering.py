@@ -1,0 +1,117 @@
+"""Turns rows of the scene tables into sound, the same row always into the same samples."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from fakevoice import channel, lookup
+from fakevoice.audio import fix_length
+from fakevoice.config import Config
+from fakevoice.noise_bank import extend_noise
+
+TRIM_DB, FADE_S = 40.0, 0.01
+Reader = Callable[[str], np.ndarray]
+
+
+def render(scene, voices: pd.DataFrame, read: Reader, bank: np.ndarray, config: Config) -> np.ndarray:
+    """The sound of one scene.
+
+    Args:
+        scene: a row of the scene table (any object with its columns as attributes).
+        voices: its rows of the voice table, in the table's order.
+        read: clip id → (n,) float32 at the config's rate.
+        bank: (n_segments, n) float32 mined noises.
+
+    Returns:
+        (n_samples,) float32.
+    """
+    if not config.scenes.states:
+        return fix_length(read(voices["clip"].iloc[0]), config.n_samples)
+    rng = np.random.default_rng([config.seed, 2, int(scene.seed)])
+    mixture = np.zeros(config.n_samples, np.float32)
+    for _, parts in voices.groupby("slot"):
+        row = parts.iloc[0]
+        voice = _voice([read(clip) for clip in parts["clip"]], row, config, rng)
+        mixture += fix_length(voice, config.n_samples, round(row.offset_s * config.sample_rate_hz))
+    return _finish(_with_noise(mixture, scene, bank, config, rng), scene, config, rng)
+
+
+def trim(waveform: np.ndarray, sample_rate_hz: int, top_db: float = TRIM_DB) -> np.ndarray:
+    """Cut leading and trailing frames that lie more than `top_db` under the loudest one."""
+    frame = max(1, sample_rate_hz // 50)
+    n_frames = len(waveform) // frame
+    if n_frames < 2:
+        return waveform
+    power = np.square(waveform[: n_frames * frame].reshape(n_frames, frame)).mean(axis=1)
+    loud = np.flatnonzero(power > power.max() * 10 ** (-top_db / 10))
+    return waveform[loud[0] * frame : (loud[-1] + 1) * frame] if len(loud) else waveform
+
+
+def _voice(recordings: list[np.ndarray], row, config: Config, rng: np.random.Generator) -> np.ndarray:
+    rate, n_samples = config.sample_rate_hz, round(row.duration_s * config.sample_rate_hz)
+    pause = np.zeros(round(rng.uniform(0.05, 0.25) * rate), np.float32)
+    pieces = [piece for recording in recordings for piece in (_unit(trim(recording, rate)), pause)][:-1]
+    voice = np.concatenate(pieces)
+    start = round(row.start * max(0, len(voice) - n_samples))
+    voice = _faded(voice[start : start + n_samples], rate)
+    if row.vocoder:
+        voice = lookup.load("vocoders", row.vocoder).resynthesize(voice, rate, rng)
+    if row.equalizer_db:
+        voice = channel.equalize(voice, rate, row.equalizer_db, rng)
+    if row.band_limit_hz or row.low_cut_hz:
+        voice = channel.band_limit(voice, rate, row.band_limit_hz or rate, row.low_cut_hz)
+    if row.rt60_s:
+        voice = channel.reverberate(voice, channel.impulse_response(row.rt60_s, rate, rng))
+    return _unit(voice) * channel.gain(row.gain_db)
+
+
+def _with_noise(voice: np.ndarray, scene, bank: np.ndarray, config: Config, rng: np.random.Generator) -> np.ndarray:
+    heard = np.abs(voice) > 0
+    reference = channel.rms(voice[heard]) or 1.0
+    mixture = voice
+    if scene.noise:
+        noise = _noise(scene.noise, bank, config, rng)
+        snr_db = 0.0 if np.isnan(scene.snr_db) else scene.snr_db
+        mixture = mixture + noise * (reference * channel.gain(-snr_db))
+    if scene.event:
+        event = _noise(scene.event, bank, config, rng) * _gate(config, rng)
+        mixture = mixture + event * (reference * channel.gain(scene.event_db))
+    return mixture
+
+
+def _finish(mixture: np.ndarray, scene, config: Config, rng: np.random.Generator) -> np.ndarray:
+    mixture = _unit(mixture) * channel.gain(scene.level_dbfs)
+    if scene.clipped:
+        mixture = channel.clip(mixture, scene.clipped)
+    if scene.codec:
+        mixture = channel.transcode(mixture, config.sample_rate_hz, scene.codec, rng.uniform(0.0, 0.6))
+    return mixture.astype(np.float32)
+
+
+def _noise(name: str, bank: np.ndarray, config: Config, rng: np.random.Generator) -> np.ndarray:
+    if name.startswith("mined:"):
+        return extend_noise(bank[int(name.removeprefix("mined:"))], config.n_samples, config.sample_rate_hz, rng)
+    noise = lookup.load("noises", name).make(config.n_samples, config.sample_rate_hz, rng)
+    return _unit(channel.equalize(noise, config.sample_rate_hz, config.scenes.equalizer_db, rng))
+
+
+def _gate(config: Config, rng: np.random.Generator) -> np.ndarray:
+    """1 while an event lasts, 0 elsewhere: it comes and goes as a voice does."""
+    duration = rng.uniform(0.3, 0.8 * config.clip_duration_s)
+    start = rng.uniform(0.0, config.clip_duration_s - duration)
+    time_s = np.arange(config.n_samples, dtype=np.float32) / config.sample_rate_hz
+    return np.clip(np.minimum(time_s - start, start + duration - time_s) / 0.05, 0.0, 1.0)
+
+
+def _unit(waveform: np.ndarray) -> np.ndarray:
+    return waveform / max(channel.rms(waveform), 1e-6)
+
+
+def _faded(waveform: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    n_fade = min(round(FADE_S * sample_rate_hz), len(waveform) // 2)
+    ramp = np.ones(len(waveform), np.float32)
+    if n_fade:
+        ramp[:n_fade] = np.linspace(0, 1, n_fade)
+        ramp[-n_fade:] = np.linspace(1, 0, n_fade)
+    return waveform * ramp

@@ -1,0 +1,141 @@
+"""From waveform to power spectrogram, and the filter banks on top: one STFT shared by all features.
+
+Pure NumPy and SciPy, since librosa's first call costs many seconds of compilation; the tests hold
+these functions against librosa.
+"""
+
+from functools import cache
+
+import numpy as np
+import scipy.fft
+import scipy.signal
+
+from fakevoice.errors import ConfigError
+
+
+def n_frames(n_samples: int, hop_length: int) -> int:
+    """Frames of a centred STFT: one per started hop."""
+    return 1 + n_samples // hop_length
+
+
+@cache
+def _window(n_fft: int) -> np.ndarray:
+    return scipy.signal.get_window("hann", n_fft).astype(np.float32)
+
+
+def _frames(waveform: np.ndarray, n_fft: int, hop_length: int) -> np.ndarray:
+    padded = np.pad(waveform.astype(np.float32, copy=False), n_fft // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
+    return frames * _window(n_fft)  # (n_frames, n_fft)
+
+
+def stft(waveform: np.ndarray, n_fft: int, hop_length: int) -> np.ndarray:
+    """Centred, zero-padded STFT with a periodic Hann window.
+
+    Args:
+        waveform: (n_samples,) float.
+
+    Returns:
+        (n_fft // 2 + 1, n_frames) complex64, as ``librosa.stft`` gives.
+    """
+    return scipy.fft.rfft(_frames(waveform, n_fft, hop_length), axis=1).T
+
+
+def istft(spectrogram: np.ndarray, hop_length: int, n_samples: int) -> np.ndarray:
+    """Inverse of `stft` by weighted overlap-add (Griffin & Lim 1984, eq. 6).
+
+    Args:
+        spectrogram: (n_fft // 2 + 1, n_frames) complex.
+
+    Returns:
+        (n_samples,) float32.
+    """
+    n_fft = 2 * (spectrogram.shape[0] - 1)
+    window = _window(n_fft)
+    frames = scipy.fft.irfft(spectrogram.T, n=n_fft, axis=1).astype(np.float32) * window  # (n_frames, n_fft)
+    length = n_fft + hop_length * (len(frames) - 1)
+    total, weight = np.zeros(length, np.float32), np.zeros(length, np.float32)
+    for index, frame in enumerate(frames):
+        start = index * hop_length
+        total[start : start + n_fft] += frame
+        weight[start : start + n_fft] += window**2
+    waveform = (total / np.maximum(weight, 1e-8))[n_fft // 2 :]
+    return np.pad(waveform, (0, max(0, n_samples - len(waveform))))[:n_samples]
+
+
+def power_spectrogram(waveform: np.ndarray, n_fft: int, hop_length: int) -> np.ndarray:
+    """Squared magnitude of the STFT.
+
+    Returns:
+        (n_fft // 2 + 1, n_frames) float32.
+    """
+    spectrum = stft(waveform, n_fft, hop_length)
+    return spectrum.real**2 + spectrum.imag**2
+
+
+def decibels(power: np.ndarray, floor: float = 1e-10) -> np.ndarray:
+    """10·log10 of a power, floored so that silence stays finite."""
+    return 10.0 * np.log10(np.maximum(power, floor))
+
+
+def _hz_to_mel(frequency_hz: np.ndarray) -> np.ndarray:
+    linear = frequency_hz / (200.0 / 3.0)
+    logarithmic = 15.0 + np.log(np.maximum(frequency_hz, 1e-9) / 1000.0) / (np.log(6.4) / 27.0)
+    return np.where(frequency_hz < 1000.0, linear, logarithmic)
+
+
+def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
+    return np.where(mel < 15.0, mel * (200.0 / 3.0), 1000.0 * np.exp((mel - 15.0) * (np.log(6.4) / 27.0)))
+
+
+@cache
+def mel_filter_bank(sample_rate_hz: int, n_fft: int, n_mels: int, fmin_hz: float, fmax_hz: float) -> np.ndarray:
+    """Triangular filters on Slaney's mel scale, each of unit area (Slaney, Auditory Toolbox, 1998).
+
+    Returns:
+        (n_mels, n_fft // 2 + 1) float32, as ``librosa.filters.mel`` gives.
+    """
+    edges_mel = np.linspace(*_hz_to_mel(np.array([fmin_hz, fmax_hz])), n_mels + 2)
+    edges_hz = _mel_to_hz(edges_mel)
+    bins_hz = np.arange(n_fft // 2 + 1) * sample_rate_hz / n_fft
+    rising = (bins_hz[None] - edges_hz[:-2, None]) / np.diff(edges_hz)[:-1, None]
+    falling = (edges_hz[2:, None] - bins_hz[None]) / np.diff(edges_hz)[1:, None]
+    triangles = np.maximum(0.0, np.minimum(rising, falling))
+    return (triangles * (2.0 / (edges_hz[2:] - edges_hz[:-2]))[:, None]).astype(np.float32)
+
+
+def log_mel(
+    power: np.ndarray, sample_rate_hz: int, n_mels: int, fmin_hz: float = 20.0, fmax_hz: float | None = None
+) -> np.ndarray:
+    """Power of each mel band in dB.
+
+    Args:
+        power: (n_fft // 2 + 1, n_frames) float32 power spectrogram.
+        fmax_hz: upper edge; half the sample rate if None.
+
+    Returns:
+        (n_mels, n_frames) float32.
+
+    Raises:
+        ConfigError: the edges leave no room, or there are so many bands that some would be empty.
+    """
+    nyquist_hz = sample_rate_hz / 2
+    fmax_hz = fmax_hz or nyquist_hz
+    if not 0 <= fmin_hz < fmax_hz <= nyquist_hz:
+        raise ConfigError(f"need 0 <= fmin_hz {fmin_hz} < fmax_hz {fmax_hz} <= {nyquist_hz} (half the sample rate)")
+    bank = mel_filter_bank(sample_rate_hz, 2 * (len(power) - 1), n_mels, fmin_hz, fmax_hz)
+    if not bank.any(axis=1).all():
+        raise ConfigError(
+            f"n_mels {n_mels} is too many for this n_fft: some bands are empty; use fewer or a longer n_fft"
+        )
+    return decibels(bank @ power)
+
+
+@cache
+def dct_matrix(n_coefficients: int, n_bands: int) -> np.ndarray:
+    """Orthonormal DCT-II as a matrix, so that a cepstrum is one product.
+
+    Returns:
+        (n_coefficients, n_bands) float32.
+    """
+    return scipy.fft.dct(np.eye(n_bands), type=2, norm="ortho", axis=0)[:n_coefficients].astype(np.float32)

@@ -1,0 +1,107 @@
+"""LightGBM over pooled features and the networks' out-of-fold logits, one model per output and fold.
+
+Chain k of the line is: networks that never saw fold k → their logits for fold k → a stacker fitted
+on the out-of-fold logits of the other folds. So the rows of fold k are scored by models that never
+saw them, and a new clip is scored by the k chains, each with its own networks' logits, and averaged.
+No round is chosen by looking at the held-out fold.
+"""
+
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+
+from fakevoice.config import Stacker
+from fakevoice.errors import ArtefactError, LeakError
+from fakevoice.storage import write_text
+
+
+def fit_fold(
+    columns: np.ndarray,
+    names: list[str],
+    target: np.ndarray,
+    fold: np.ndarray,
+    index: int,
+    settings: Stacker,
+    seed: int,
+) -> list[lightgbm.Booster]:
+    """Fit one model per output on all rows outside fold `index`.
+
+    Args:
+        columns: (n_rows, n_columns) float32; logits among them must be out-of-fold.
+        target: (n_rows, n_outputs) of 0 and 1.
+        fold: (n_rows,) int.
+    """
+    rows = fold != index
+    parameters = {
+        "objective": "binary",
+        "learning_rate": settings.learning_rate,
+        "num_leaves": settings.n_leaves,
+        "min_data_in_leaf": settings.min_rows_per_leaf,
+        "feature_fraction": settings.feature_fraction,
+        "bagging_fraction": settings.row_fraction,
+        "bagging_freq": 1,
+        "lambda_l2": settings.l2,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": 2,  # fixed, since sums depend on how they are split
+        "seed": seed,
+        "verbose": -1,
+    }
+    return [
+        lightgbm.train(parameters, lightgbm.Dataset(columns[rows], output, feature_name=names), settings.n_rounds)
+        for output in target[rows].T
+    ]
+
+
+def predict_logits(boosters: list[lightgbm.Booster], columns: np.ndarray, names: list[str]) -> np.ndarray:
+    """Logits (n_rows, n_outputs) float64; columns are brought into the order of the fitted models by name.
+
+    Raises:
+        ArtefactError: a column that the models were fitted on is missing.
+    """
+    wanted = boosters[0].feature_name()
+    missing = sorted(set(wanted) - set(names))
+    if missing:
+        raise ArtefactError(f"the stacker was fitted on columns that are missing here: {', '.join(missing[:5])}")
+    position = {name: index for index, name in enumerate(names)}
+    ordered = columns[:, [position[name] for name in wanted]]
+    return np.stack([booster.predict(ordered, raw_score=True) for booster in boosters], axis=1)
+
+
+def check_oof(logits: np.ndarray, scored_by: np.ndarray, fold: np.ndarray) -> None:
+    """Hold an OOF table against the folds.
+
+    Args:
+        logits: (n_rows, n_outputs).
+        scored_by: (n_rows,) index of the fold model that scored each row, -1 where none did.
+        fold: (n_rows,) fold of each row.
+
+    Raises:
+        LeakError: a row without a score, or scored by a model that was trained on it.
+    """
+    if (scored_by < 0).any() or not np.isfinite(logits).all():
+        raise LeakError(f"{np.count_nonzero(scored_by < 0)} rows have no out-of-fold score")
+    if (scored_by != fold).any():
+        raise LeakError(f"{np.count_nonzero(scored_by != fold)} rows were scored by a model that saw them")
+
+
+def save_boosters(folder: Path, boosters: list[lightgbm.Booster], index: int) -> list[Path]:
+    """Write models as LightGBM's text, one per output."""
+    paths = [folder / f"fold{index}-output{output}.txt" for output in range(len(boosters))]
+    for path, booster in zip(paths, boosters, strict=True):
+        write_text(path, booster.model_to_string())
+    return paths
+
+
+def load_boosters(folder: Path, index: int, n_outputs: int) -> list[lightgbm.Booster]:
+    """Read what `save_boosters` wrote.
+
+    Raises:
+        ArtefactError: a file is missing or is no model.
+    """
+    try:
+        texts = [(folder / f"fold{index}-output{output}.txt").read_text() for output in range(n_outputs)]
+        return [lightgbm.Booster(model_str=text) for text in texts]
+    except (OSError, lightgbm.basic.LightGBMError) as error:
+        raise ArtefactError(f"cannot load the stacker of fold {index}: {error}; ./run.sh stack --force") from error

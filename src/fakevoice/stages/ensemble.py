@@ -1,0 +1,24 @@
+"""Out-of-fold logits of networks and stacker → blend, calibration and the expected score."""
+
+from pathlib import Path
+
+from fakevoice.config import Config, Paths
+
+AFTER = ("scenes", "train", "stack")
+READS = ("seed", "task", "classes", "metric", "networks", "ensemble")
+
+
+def code(config: Config) -> list[str]:
+    """Modules whose change makes this stage stale."""
+    calibrator, metric = f"calibrators/{config.ensemble.calibrator}", f"metrics/{config.metric}"
+    return ["ensemble", "ensemble_runs", "bootstrap", "tasks", "calibration", calibrator, metric]
+
+
+def run(config: Config, paths: Paths) -> list[Path]:
+    """Write ensemble.json, config.json, metrics.json, members.csv, oof.csv and test.npy."""
+    from fakevoice.ensemble_runs import run_ensemble
+    from fakevoice.tables import SCENE_TEXT, VOICE_TEXT, read_table
+
+    scenes = read_table(paths.stage("scenes") / "scenes.csv", SCENE_TEXT)
+    voices = read_table(paths.stage("scenes") / "voices.csv", VOICE_TEXT)
+    return run_ensemble(config, paths, scenes, voices)

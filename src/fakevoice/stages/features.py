@@ -1,0 +1,44 @@
+"""Scenes and test clips → feature shards in features_cache/."""
+
+from pathlib import Path
+
+from fakevoice import lookup
+from fakevoice.config import Config, Paths
+
+AFTER = ("prepare", "scenes")
+READS = ("seed", "sample_rate_hz", "clip_duration_s", "scenes", "spectrogram", "features", "pooled", "shard_size")
+
+
+def code(config: Config) -> list[str]:
+    """Modules whose change makes this stage stale."""
+    noises = config.scenes.noises or lookup.names("noises")
+    vocoders = config.scenes.vocoders or lookup.names("vocoders")
+    plugins = [f"features/{n}" for n in config.features]
+    plugins += [f"noises/{n}" for n in noises] + [f"vocoders/{n}" for n in vocoders]
+    return ["audio", "spectrum", "channel", "noise_bank", "rendering", "extraction", "pooling", "voicing", *plugins]
+
+
+def run(config: Config, paths: Paths) -> list[Path]:
+    """Fill the cache; features.json says which folder holds which feature."""
+    from fakevoice.cache import Sources, feature_folders, fill
+    from fakevoice.storage import checksum, read_json, write_json
+    from fakevoice.tables import CLIP_TEXT, SCENE_TEXT, VOICE_TEXT, read_table
+
+    prepared, drawn = paths.stage("prepare"), paths.stage("scenes")
+    clips = read_table(prepared / "clips.csv", CLIP_TEXT)
+    test, train = clips[clips["split"] == "test"], clips[clips["split"] == "train"]
+    sources = Sources(
+        splits={"scenes": read_table(drawn / "scenes.csv", SCENE_TEXT), "test": test},
+        voices=read_table(drawn / "voices.csv", VOICE_TEXT),
+        clip_paths=dict(zip(train["id"], train["path"], strict=True)),
+        bank=drawn / "noise_bank.npy",
+        raw=paths.raw,
+    )
+    made_from = [drawn / "scenes.csv", drawn / "voices.csv", drawn / "noise_bank.npy"]
+    hashes = {path.name: checksum(path) for path in (prepared / "audit.csv", *made_from)}
+    folders = feature_folders(paths.cache, config, hashes)
+    manifests = fill(folders, sources, config)
+    index = paths.stage("features") / "features.json"
+    write_json(index, {name: folder.name for name, folder in folders.items()})
+    shards = [manifest.parent / name for manifest in manifests.values() for name in read_json(manifest)["outputs"]]
+    return [index, *manifests.values(), *shards]

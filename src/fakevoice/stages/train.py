@@ -1,0 +1,32 @@
+"""Feature shards → k-fold networks and their out-of-fold and test logits."""
+
+from pathlib import Path
+
+from fakevoice.config import Config, Paths
+
+AFTER = ("scenes", "features")
+READS = ("seed", "task", "classes", "folds", "networks")
+
+
+def code(config: Config) -> list[str]:
+    """Modules whose change makes this stage stale."""
+    models = {f"models/{network.model.name}" for network in config.networks.values()}
+    augment = {f"augment/{plugin.name}" for network in config.networks.values() for plugin in network.augment}
+    return ["trainer", "batches", "tasks", "fold_runs", *sorted(models | augment)]
+
+
+def run(config: Config, paths: Paths) -> list[Path]:
+    """Write weights and learning curve of every network and fold, and the logits."""
+    from fakevoice.cache import CachedFeature
+    from fakevoice.fold_runs import check_networks, train_networks
+    from fakevoice.storage import read_json
+    from fakevoice.tables import SCENE_TEXT, read_table
+
+    index = read_json(paths.stage("features") / "features.json")
+    folders = {name: paths.cache / folder for name, folder in index.items()}
+    shapes = {
+        network.feature: CachedFeature(folders[network.feature], "scenes").shape for network in config.networks.values()
+    }
+    check_networks(config, shapes)
+    scenes = read_table(paths.stage("scenes") / "scenes.csv", SCENE_TEXT)
+    return train_networks(config, paths, scenes, folders)

@@ -1,0 +1,157 @@
+"""Artefacts: written whole or not at all, known by their checksums, listed in a manifest written last."""
+
+import contextlib
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from fakevoice.errors import ArtefactError, LockedError
+
+SCHEMA_VERSION = 1
+TEMPORARY = ".writing-"
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file beside `path`; it takes its place only when the block ends well.
+
+    Raises:
+        ArtefactError: disk full, no permission, read-only folder; nothing temporary is left.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}-{path.name}"[:200])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ArtefactError(f"cannot write {path}: {error.strerror or error}; free space or permissions?") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes atomically."""
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write readable JSON atomically, keys sorted so that equal values give equal bytes."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        ArtefactError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtefactError(f"cannot read {path}: {error}") from error
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write one `.npy` atomically.
+
+    Raises:
+        ArtefactError: the array is not all finite (a NaN in a cache poisons every training after it).
+    """
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ArtefactError(f"refusing to write {path}: {np.count_nonzero(~np.isfinite(array))} values not finite")
+    with atomic_file(path) as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def read_array(path: Path, *, memory_map: bool = False) -> np.ndarray:
+    """Read one `.npy` without pickle.
+
+    Raises:
+        ArtefactError: the file is missing, cut, or not a plain array.
+    """
+    try:
+        return np.load(path, mmap_mode="r" if memory_map else None, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ArtefactError(f"cannot read {path}: {error}; rerun with --verify to rebuild it") from error
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, read in blocks.
+
+    Raises:
+        ArtefactError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ArtefactError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def describe(files: list[Path], root: Path) -> dict[str, dict[str, Any]]:
+    """Size and checksum of each file under its path relative to `root`."""
+    return {
+        os.path.relpath(file, root): {"size": file.stat().st_size, "sha256": checksum(file)} for file in sorted(files)
+    }
+
+
+def damaged(outputs: dict[str, dict[str, Any]], root: Path, verify: bool) -> list[Path]:
+    """Files of a manifest that are missing, of another size or, with `verify`, of another checksum."""
+    bad = []
+    for name, expected in outputs.items():
+        path = root / name
+        if (
+            not path.is_file()
+            or path.stat().st_size != expected["size"]
+            or (verify and checksum(path) != expected["sha256"])
+        ):
+            bad.append(path)
+    return bad
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what a killed run left half written below `folder`."""
+    for path in folder.rglob(f"{TEMPORARY}*"):
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder; it saves two runs from doing the same work twice.
+
+    Raises:
+        LockedError: another process holds it; the message says which.
+    """
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    owner = folder / ".lock-owner"
+    held = FileLock(folder / ".lock")
+    try:
+        held.acquire(timeout=0)
+    except Timeout as error:
+        who = owner.read_text() if owner.is_file() else "another process"
+        raise LockedError(f"{folder} is in use by {who}; wait for it or stop it") from error
+    try:
+        owner.write_text(f"process {os.getpid()}")
+        remove_temporaries(folder)
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        held.release()

@@ -1,0 +1,38 @@
+"""CSV tables read and written so that ids stay what they are: `001`, `NA`, `null` and `1e5` are text."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from fakevoice.errors import ArtefactError
+from fakevoice.storage import write_text
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a CSV atomically; floats keep all digits, so that equal tables give equal bytes."""
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def read_table(path: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Read a CSV that this project wrote.
+
+    Args:
+        text: columns that are text whatever they look like; all others become numbers where they are.
+
+    Raises:
+        ArtefactError: the file is missing or not a table.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ArtefactError(f"cannot read {path}: {error}") from error
+    for column in table.columns:
+        if column not in text:
+            table[column] = pd.to_numeric(table[column].replace("", "nan"), errors="coerce")
+    return table
+
+
+CLIP_TEXT = ("id", "path", "split", "label", "group", "sha256", "flags", "error")
+FOLD_TEXT = ("competition", "id", "group", "label")
+SCENE_TEXT = ("scene", "state", "noise", "event", "codec")
+VOICE_TEXT = ("scene", "clip", "group", "label", "vocoder")

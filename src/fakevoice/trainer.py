@@ -1,0 +1,286 @@
+"""Trains one fold of one network, and scores clips with it.
+
+The loop is short on purpose: AdamW, linear warm-up then cosine, an exponential moving average of the
+weights, one loss per task. The last epoch's average is kept: choosing an epoch by the held-out fold
+would make the out-of-fold score a lie.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from fakevoice import lookup, storage
+from fakevoice.batches import Augmentation, Standardizer, scoring_batches, training_batches
+from fakevoice.cache import CachedFeature
+from fakevoice.config import Config, Network, Plugin, Training
+from fakevoice.errors import ArtefactError, FakevoiceError
+from fakevoice.storage import write_bytes, write_text
+
+SCORING_BATCH = 128
+MAX_BAD_BATCHES = 20
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """Everything that training one fold needs; travels to a worker process.
+
+    Attributes:
+        target: (n_scenes, n_outputs) float32.
+        fold: (n_scenes,) int; rows of `index` are held out.
+        folder: where weights and learning curve go.
+    """
+
+    name: str
+    network: Network
+    config: Config
+    features: Path
+    target: np.ndarray
+    fold: np.ndarray
+    index: int
+    folder: Path
+    tensorboard: Path
+
+
+@dataclass
+class TrainedNetwork:
+    """A network with the standardisation that it was trained with."""
+
+    model: nn.Module
+    standardizer: Standardizer
+    device: torch.device
+
+    @torch.inference_mode()
+    def logits(self, batches: Iterator[np.ndarray]) -> np.ndarray:
+        """Logits (n_clips, n_outputs) float64 of standardised batches."""
+        self.model.eval()
+        parts = [self.model(_to_device(x, self.device)).float().cpu().numpy() for x in batches]
+        return np.concatenate(parts).astype(np.float64)
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is the GPU where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise FakevoiceError("device=cuda, but torch sees no GPU here: use device=auto or device=cpu")
+    return torch.device(name)
+
+
+def prefers_bfloat16(device: torch.device) -> bool:
+    """bf16 halves the time where the processor multiplies it natively, and costs time where it does not."""
+    return device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+
+
+def train_fold(job: FoldJob) -> Path:
+    """Train, then write weights (`.safetensors`) and the learning curve (`epochs.csv`).
+
+    An interrupted training goes on after the last whole epoch and ends with the same bytes.
+
+    Raises:
+        FakevoiceError: too many batches gave a loss that is not finite.
+    """
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_num_threads(1)  # sums depend on how they are split; cores are used by folds side by side
+    device, settings = choose_device(job.config.device), job.network.training
+    feature = CachedFeature(job.features, "scenes")
+    rows = np.flatnonzero(job.fold != job.index)
+    standardizer = Standardizer.fit(feature, rows, settings.mean_subtraction)
+    seed = [job.config.seed, job.index, sum(job.name.encode())]
+    augmentation = Augmentation(
+        job.network.augment, feature.shape, int(np.random.SeedSequence(seed).generate_state(1)[0])
+    )
+    torch.manual_seed(augmentation.seed)
+    model = build_model(job.network.model, feature.shape, len(job.config.outputs)).to(device)
+    fit = _Fit(model, settings, len(rows) // settings.batch_size, device, job.config.task)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    curve = _resume(job.folder, fit)
+    for epoch in range(len(curve), settings.n_epochs):
+        torch.manual_seed(augmentation.seed + epoch + 1)
+        batches = training_batches(feature, job.target, rows, standardizer, augmentation, settings.batch_size, epoch)
+        loss = fit.epoch(batches, epoch)
+        curve.append({"epoch": epoch + 1, "loss": loss, "learning_rate": fit.learning_rate})
+        write_text(job.folder / "epochs.csv", _csv(curve))
+        if epoch + 1 < settings.n_epochs:
+            _save_checkpoint(job.folder, fit, curve)
+    _write_curve(job.tensorboard, curve)
+    path = job.folder / "weights.safetensors"
+    save_network(path, TrainedNetwork(fit.average, standardizer, device), job, feature.shape)
+    (job.folder / CHECKPOINT).unlink(missing_ok=True)
+    return path
+
+
+def build_model(plugin: Plugin, shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+    """The network of a config for features of this shape."""
+    return lookup.load("models", plugin.name).build(shape, n_outputs, **plugin.args)
+
+
+def loss_function(logits: torch.Tensor, target: torch.Tensor, task: str, smoothing: float) -> torch.Tensor:
+    """Cross-entropy of the task with label smoothing (Szegedy et al. 2016).
+
+    Args:
+        logits, target: (batch, n_outputs) float32.
+    """
+    if task == "multiclass":
+        return F.cross_entropy(logits, target, label_smoothing=smoothing)
+    return F.binary_cross_entropy_with_logits(logits, target * (1 - smoothing) + 0.5 * smoothing)
+
+
+class _Fit:
+    """Model, its moving average and its optimiser through the epochs."""
+
+    def __init__(self, model: nn.Module, settings: Training, steps_per_epoch: int, device: torch.device, task: str):
+        self.model, self.settings, self.device, self.task = model, settings, device, task
+        if steps_per_epoch < 1:
+            raise FakevoiceError("fewer training scenes than one batch: lower training.batch_size")
+        self.model.to(memory_format=torch.channels_last)
+        self.average = torch.optim.swa_utils.AveragedModel(
+            model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.ema_decay), use_buffers=True
+        )
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.steps_per_epoch, self.bad_batches = steps_per_epoch, 0
+        self.bfloat16 = prefers_bfloat16(device)
+
+    @property
+    def learning_rate(self) -> float:
+        return self.optimizer.param_groups[0]["lr"]
+
+    def epoch(self, batches: Iterator[tuple[np.ndarray, np.ndarray]], epoch: int) -> float:
+        """One pass; returns the mean loss."""
+        self.model.train()
+        total, count = 0.0, 0
+        for step, (x, y) in enumerate(batches):
+            self._schedule(epoch * self.steps_per_epoch + step)
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
+                logits = self.model(_to_device(x, self.device))
+            target = torch.from_numpy(y).to(self.device)
+            loss = loss_function(logits.float(), target, self.task, self.settings.label_smoothing)
+            if not self._finite(loss):
+                continue
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+            self.optimizer.step()
+            self.average.update_parameters(self.model)
+            total, count = total + loss.item(), count + 1
+        return total / max(count, 1)
+
+    def _finite(self, loss: torch.Tensor) -> bool:
+        if torch.isfinite(loss):
+            return True
+        self.bad_batches += 1
+        if self.bad_batches > MAX_BAD_BATCHES:
+            raise FakevoiceError(f"the loss was not finite in {self.bad_batches} batches: lower training.learning_rate")
+        return False
+
+    def _schedule(self, step: int) -> None:
+        """Linear warm-up, then cosine to zero (Loshchilov & Hutter 2017)."""
+        total = self.settings.n_epochs * self.steps_per_epoch
+        warmup = max(1, round(self.settings.warmup_fraction * total))
+        factor = (
+            (step + 1) / warmup if step < warmup else 0.5 * (1 + np.cos(np.pi * (step - warmup) / (total - warmup)))
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * factor
+
+    def state(self) -> dict:
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state(self, state: dict) -> None:
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _to_device(x: np.ndarray, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(x)).to(device, memory_format=torch.channels_last)
+
+
+def _csv(curve: list[dict[str, float]]) -> str:
+    lines = [",".join(map(repr, row.values())) for row in curve]
+    return "\n".join(["epoch,loss,learning_rate", *lines]) + "\n"
+
+
+def _save_checkpoint(folder: Path, fit: _Fit, curve: list[dict[str, float]]) -> None:
+    with storage.atomic_file(folder / CHECKPOINT) as file:
+        torch.save({"curve": curve, "fit": fit.state()}, file)
+
+
+def _resume(folder: Path, fit: _Fit) -> list[dict[str, float]]:
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        return []
+    try:
+        checkpoint = torch.load(path, weights_only=True)
+        fit.load_state(checkpoint["fit"])
+    except Exception:  # damaged or of another architecture: the fold starts again, nothing else is lost
+        path.unlink()
+        return []
+    return checkpoint["curve"]
+
+
+def _write_curve(folder: Path, curve: list[dict[str, float]]) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    for old in folder.glob("events.*"):
+        old.unlink()
+    with SummaryWriter(folder) as writer:
+        for row in curve:
+            for name in ("loss", "learning_rate"):
+                writer.add_scalar(name, row[name], row["epoch"])
+
+
+def save_network(path: Path, network: TrainedNetwork, job: FoldJob, shape: tuple[int, ...]) -> None:
+    """Write weights, standardisation and the settings that made them into one safetensors file."""
+    model = network.model.module if hasattr(network.model, "module") else network.model
+    tensors = {f"model.{name}": tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
+    tensors |= {
+        "standardizer.mean": torch.from_numpy(network.standardizer.mean),
+        "standardizer.deviation": torch.from_numpy(network.standardizer.deviation),
+    }
+    settings = {"network": job.network.model_dump(mode="json"), "shape": list(shape), "outputs": job.config.outputs}
+    write_bytes(path, safetensors.torch.save(tensors, {"settings": json.dumps(settings, sort_keys=True)}))
+
+
+def load_network(path: Path, device: torch.device) -> tuple[TrainedNetwork, dict]:
+    """Read a file that `save_network` wrote.
+
+    Returns:
+        The network, ready to score, and its settings (network, shape, outputs).
+
+    Raises:
+        ArtefactError: not safetensors, cut, or of another architecture.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            settings = json.loads(file.metadata()["settings"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        network = Network.model_validate(settings["network"])
+        model = build_model(network.model, settings["shape"], len(settings["outputs"]))
+        model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        raise ArtefactError(
+            f"cannot load the network {path}: {error}; ./run.sh train --force makes it again"
+        ) from error
+    mean, deviation = tensors["standardizer.mean"].numpy(), tensors["standardizer.deviation"].numpy()
+    standardizer = Standardizer(network.training.mean_subtraction, mean, deviation)
+    model = model.to(device, memory_format=torch.channels_last)
+    return TrainedNetwork(model, standardizer, device), settings
+
+
+def score_rows(network: TrainedNetwork, feature: CachedFeature, rows: np.ndarray) -> np.ndarray:
+    """Raw logits (len(rows), n_outputs) float64 of cached clips."""
+    return network.logits(scoring_batches(feature, rows, network.standardizer, SCORING_BATCH))

@@ -1,0 +1,1 @@
+"""Vocoders, one per file: resynthesize(waveform, sample_rate, rng) → waveform of a generated voice."""

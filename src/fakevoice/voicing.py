@@ -1,0 +1,23 @@
+"""How voice-like each moment is, without a trained detector: the height of the cepstral pitch peak."""
+
+import numpy as np
+import scipy.fft
+
+from fakevoice.spectrum import decibels
+
+PITCH_HZ = (70.0, 400.0)
+
+
+def cepstral_peak(power: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """Cepstral peak prominence in the pitch range (Hillenbrand et al. 1994, without the regression line).
+
+    Args:
+        power: (n_fft // 2 + 1, n_frames) power spectrogram; n_fft of at least 1/40 s resolves low voices.
+
+    Returns:
+        (n_frames,) float32 in dB: near 0 for noise, above about 3 for a voice.
+    """
+    cepstrum = scipy.fft.irfft(decibels(power), axis=0)  # (n_fft, n_frames) over quefrency
+    low, high = (int(sample_rate_hz / hz) for hz in reversed(PITCH_HZ))
+    search = cepstrum[low : min(high, len(power) - 1)]
+    return (search.max(axis=0) - np.median(np.abs(search), axis=0)).astype(np.float32)

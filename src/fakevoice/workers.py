@@ -1,0 +1,53 @@
+"""Work spread over processes: joblib's loky, in order, with a serial second try when a worker is killed."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import joblib
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from fakevoice.progress import track
+
+
+def core_count() -> int:
+    """Cores that this process may use, honouring affinity and container limits."""
+    return joblib.cpu_count()
+
+
+def run_parallel(
+    function: Callable[[Any], Any], items: Sequence[Any], description: str, unit: str, n_jobs: int | None = None
+) -> Iterator[Any]:
+    """Yield ``function(item)`` for each item, in the order of `items`, worked on by `n_jobs` processes.
+
+    A worker that is killed (out of memory, say) takes the pool with it; the items that had no result
+    yet are then worked on one after another in this process.
+
+    Args:
+        function: importable from a module, since it travels to other processes.
+        description: shown with the progress; empty where the caller shows its own.
+        n_jobs: processes; all cores if None. Each is held to one thread by joblib.
+    """
+    n_jobs = min(n_jobs or core_count(), max(len(items), 1))
+    results = _results(function, items, n_jobs)
+    return track(results, len(items), description, unit) if description else results
+
+
+def _results(function: Callable[[Any], Any], items: Sequence[Any], n_jobs: int) -> Iterator[Any]:
+    done = 0
+    if n_jobs > 1:
+        try:
+            parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator", inner_max_num_threads=1, backend="loky")
+            for result in parallel(joblib.delayed(function)(item) for item in items):
+                done += 1
+                yield result
+        except TerminatedWorkerError:
+            print(f"a worker process was killed; going on in one process from item {done} of {len(items)}", flush=True)
+    for item in items[done:]:
+        yield function(item)
+
+
+def limit_threads(n_threads: int) -> None:
+    """Keep the numeric libraries of this process from starting more threads than `n_threads`."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, str(n_threads))
