@@ -263,6 +263,18 @@ def test_header_that_claims_4_gb_costs_nothing(tmp_path):
     assert peak_bytes < 20e6
 
 
+def test_many_channels_are_mixed_block_by_block(tmp_path):
+    n_channels, n_bytes = 64, 5 * RATE * 64 * 2
+    path = written(tmp_path / "a.wav", wav_bytes(b"", claim=n_bytes, n_channels=n_channels))
+    os.truncate(path, path.stat().st_size + n_bytes)  # a sparse file; 20 MB if decoded at once
+    tracemalloc.start()
+    recording = read_audio(path, RATE)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (recording.n_channels, recording.source_duration_s) == (n_channels, 5.0)
+    assert peak_bytes < 6e6
+
+
 def test_three_hours_are_not_read(tmp_path):
     path = written(tmp_path / "a.wav", wav_bytes(b"", claim=3 * 3600 * 48_000 * 2, rate_hz=48_000))
     os.truncate(path, path.stat().st_size + 3 * 3600 * 48_000 * 2)  # a sparse file

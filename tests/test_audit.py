@@ -42,9 +42,10 @@ def one(folder, waveform, rate_hz=RATE):
 
 
 def test_one_row_per_clip_in_order(tmp_path):
-    clips = dataset(tmp_path, [voice(seed) for seed in range(5)]).iloc[::-1]
+    clips = dataset(tmp_path, [voice(seed, 0.5 + 0.1 * seed) for seed in range(5)]).iloc[::-1]
     table, prints = audit_clips(clips, tmp_path, RATE)
     assert table["id"].tolist() == ["004", "003", "002", "001", "000"]
+    assert table["duration_s"].tolist() == [0.9, 0.8, 0.7, 0.6, 0.5]
     assert list(table.columns[:3]) == ["id", "split", "path"]
     assert prints.shape == (5, 80)
     assert prints.dtype == np.float32
@@ -112,7 +113,8 @@ def test_degenerate_clips_have_finite_measures(tmp_path, waveform):
 
 
 def test_fingerprint_is_blind_to_gain_and_sees_content(tmp_path):
-    _, prints = audit_clips(dataset(tmp_path, [voice(0), 0.1 * voice(0), voice(1)]), tmp_path, RATE)
+    paused = np.concatenate([voice(0), np.zeros(RATE, np.float32), voice(0)])
+    _, prints = audit_clips(dataset(tmp_path, [paused, 0.1 * paused, voice(1)]), tmp_path, RATE)
     same, other = np.abs(prints[0] - prints[1]).max(), np.abs(prints[0] - prints[2]).max()
     assert same < 0.01
     assert other > 1.0
@@ -139,6 +141,12 @@ def test_find_missing_opens_nothing(tmp_path, monkeypatch):
     assert missing.to_dict("records") == [{"id": "001", "split": "train", "path": "1.wav", "error": "no such file"}]
     with pytest.raises(DataError, match=r"1 of the audio files.*\n.*1\.wav \(train 001\): no such file"):
         check_audit(missing, "strict")
+
+
+def test_a_path_too_long_to_exist_is_missing(tmp_path):
+    clips = dataset(tmp_path, [voice(0, 0.2)]).assign(path="n" * 300 + ".wav")
+    assert len(find_missing(clips, tmp_path)) == 1
+    assert "too long" in audit_clips(clips, tmp_path, RATE)[0]["error"].item()
 
 
 def test_mark_keeps_every_row_and_names_the_reason(tmp_path):

@@ -6,6 +6,7 @@ recordings that occur twice.
 
 import hashlib
 import math
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -45,7 +46,7 @@ UNREADABLE = {
 
 def find_missing(clips: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """The rows whose file does not exist, found without opening any: id, split, path, error."""
-    is_missing = [not (folder / path).exists() for path in clips["path"]]
+    is_missing = [not os.path.exists(folder / path) for path in clips["path"]]
     return clips.loc[is_missing, ["id", "split", "path"]].assign(error="no such file").reset_index(drop=True)
 
 
@@ -123,6 +124,23 @@ def check_duplicates(clips: pd.DataFrame, audit: pd.DataFrame) -> pd.DataFrame:
     pairs = pairs[(pairs["id"] != pairs["train_id"]) | (pairs["split"] != "train")]
     _refuse_two_labels(pairs)
     return pairs[["train_id", "split", "id"]].reset_index(drop=True)
+
+
+def summarise(clips: pd.DataFrame, audit: pd.DataFrame) -> str:
+    """What a person should know of the files before anything runs: per split and label, then what stands out.
+
+    Args:
+        clips: id, split, label.
+        audit: of `audit_clips`, in the same order.
+    """
+    columns = ["duration_s", "level_dbfs", "silence_fraction", "bandwidth_hz"]
+    medians = audit.groupby([clips["split"], clips["label"]])[columns].median()
+    medians.insert(0, "clips", clips.groupby(["split", "label"]).size())
+    flags = audit["flags"].str.split("|").explode()
+    notes = [f"{count} {flag}" for flag, count in flags[flags != ""].value_counts().items()]
+    rates = [f"{count} at {rate} Hz" for rate, count in audit["source_rate_hz"].value_counts().items()]
+    unreadable = f"{(audit['error'] != '').sum()} unreadable"
+    return f"{medians.round(2).reset_index().to_string(index=False)}\n{', '.join([*rates, unreadable, *notes])}"
 
 
 def _refuse_two_labels(pairs: pd.DataFrame) -> None:

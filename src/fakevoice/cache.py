@@ -22,8 +22,6 @@ from fakevoice.extraction import POOLED, extract
 from fakevoice.rendering import render
 from fakevoice.workers import run_parallel
 
-CODE = ("audio", "spectrum", "channel", "noise_bank", "rendering", "extraction")
-
 
 @dataclass(frozen=True)
 class Sources:
@@ -60,18 +58,13 @@ def feature_folders(cache: Path, config: Config, inputs: dict[str, str]) -> dict
     """Folder of each feature and of the pooled statistics.
 
     Args:
-        inputs: name → hash of what the clips and scenes are made from.
+        inputs: name → hash of what all features depend on: the tables, and the code that makes the sound.
     """
-    common = [inputs, [lookup.source_hash(module) for module in CODE], config.seed, config.sample_rate_hz]
-    common += [config.clip_duration_s, config.scenes.model_dump(), config.spectrogram.model_dump(), config.shard_size]
-    common += [[lookup.source_hash(f"noises/{n}") for n in config.scenes.noises or lookup.names("noises")]]
-    common += [[lookup.source_hash(f"vocoders/{n}") for n in config.scenes.vocoders or lookup.names("vocoders")]]
+    common = [inputs, config.seed, config.sample_rate_hz, config.clip_duration_s, config.shard_size]
+    common += [config.scenes.model_dump(), config.spectrogram.model_dump()]
     own = {name: [args, lookup.source_hash(f"features/{name}")] for name, args in config.features.items()}
-    own[POOLED] = [
-        {name: own[name] for name in config.pooled},
-        lookup.source_hash("pooling"),
-        lookup.source_hash("voicing"),
-    ]
+    statistics = [lookup.source_hash("pooling"), lookup.source_hash("voicing")]
+    own[POOLED] = [{name: own[name] for name in config.pooled}, statistics]
     return {name: cache / f"{name}-{digest([name, common, value])[:12]}" for name, value in own.items()}
 
 
@@ -157,6 +150,12 @@ def _write_manifest(folder: Path, sources: Sources, config: Config) -> Path:
         folder / "manifest.json", {**manifest, "outputs": storage.describe([folder / n for n in names], folder)}
     )
     return folder / "manifest.json"
+
+
+def scored_splits(folder: Path) -> list[str]:
+    """Splits that fold models score besides the scenes: ``test``, and ``unlabeled`` where there is any."""
+    counts = storage.read_json(folder / "manifest.json")["n_clips"]
+    return [split for split, count in counts.items() if split != "scenes" and count]
 
 
 class CachedFeature:

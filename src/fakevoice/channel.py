@@ -6,6 +6,7 @@ import numpy as np
 import scipy.fft
 import scipy.signal
 import soundfile as sf
+import soxr
 
 from fakevoice.errors import ConfigError, nearest
 
@@ -19,6 +20,7 @@ CODECS = {
     "adpcm": ("WAV", "IMA_ADPCM"),
     "opus": ("OGG", "OPUS"),
 }
+OPUS_RATES_HZ = (8000, 12000, 16000, 24000, 48000)  # all that the codec knows
 
 
 def rms(waveform: np.ndarray) -> float:
@@ -108,13 +110,19 @@ def transcode(waveform: np.ndarray, sample_rate_hz: int, name: str, quality: flo
     """
     if name not in CODECS:
         raise ConfigError(f"no codec {name!r}; {nearest(name, sorted(CODECS))}")
+    rate_hz = OPUS_RATES_HZ[-1] if name == "opus" and sample_rate_hz not in OPUS_RATES_HZ else sample_rate_hz
+    decoded = _through_file(soxr.resample(waveform, sample_rate_hz, rate_hz), rate_hz, name, quality)
+    decoded = soxr.resample(decoded, rate_hz, sample_rate_hz)[: len(waveform)]  # without effect at equal rates
+    return np.pad(decoded, (0, len(waveform) - len(decoded)))
+
+
+def _through_file(waveform: np.ndarray, sample_rate_hz: int, name: str, quality: float) -> np.ndarray:
     container, subtype = CODECS[name]
     options = {"compression_level": 1.0 - quality} if name == "vorbis" else {}
     file = io.BytesIO()
     sf.write(file, np.clip(waveform, -1.0, 1.0), sample_rate_hz, format=container, subtype=subtype, **options)
     file.seek(0)
-    decoded = sf.read(file, dtype="float32")[0][: len(waveform)]
-    return np.pad(decoded, (0, len(waveform) - len(decoded)))
+    return sf.read(file, dtype="float32")[0]
 
 
 def clip(waveform: np.ndarray, fraction: float) -> np.ndarray:

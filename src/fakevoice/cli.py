@@ -159,7 +159,7 @@ def _summary(config, last: str) -> None:
     if config.dataset.name == "demo":
         print("  (the demo proves the line; its scores are no evidence about real generators)")
         print(f"  ./run.sh score {next(iter(manifest['outputs']))} data/demo/test_solution.csv")
-    print(f"  upload {next(iter(manifest['outputs']))}, expected {metrics['metric']} {metrics['oof_score']:.4f}")
+    print(f"  upload {next(iter(manifest['outputs']))}, expected {metrics['metric']} {metrics['expected_score']:.4f}")
     print(f"  ./run.sh predict FILE_OR_FOLDER --config {name}")
     print(f"  tensorboard --logdir {places.run / 'tensorboard'}")
 

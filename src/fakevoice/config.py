@@ -136,6 +136,7 @@ class Ensemble(_Section):
     calibrator: str = "platt"
     shrinkage: float = Field(0.3, ge=0, le=1)  # of the fitted weights towards equal ones
     n_bootstrap: int = Field(500, ge=10)
+    pseudo_share: float = Field(0.1, ge=0)  # weight of the simulated prior against what the unlabeled clips show
 
 
 class Config(_Section):
@@ -284,7 +285,18 @@ def _read(name: str):
     except Exception as error:  # the YAML parser's own family of errors is not part of OmegaConf's interface
         raise ConfigError(f"{file} is not valid YAML: {error}") from error
     parent = tree.pop("extends", None) if OmegaConf.is_dict(tree) else None
-    return OmegaConf.merge(_read(parent), tree) if parent else tree
+    return OmegaConf.merge(_without_replaced(_read(parent), tree), tree) if parent else tree
+
+
+def _without_replaced(parent, child):
+    """Drop from the parent each plug-in that the child names anew: its arguments belong to another function."""
+    for key in list(child):
+        if hasattr(child[key], "keys") and hasattr(parent.get(key), "keys"):
+            if "name" in child[key]:
+                del parent[key]
+            else:
+                _without_replaced(parent[key], child[key])
+    return parent
 
 
 def _explain(problem: dict[str, Any]) -> str:

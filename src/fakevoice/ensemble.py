@@ -4,7 +4,7 @@ Every number that is printed comes from cross-fitting: weights and calibrators t
 fitted on the other folds. The ones that score new clips are fitted on all folds.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from fakevoice import lookup
 from fakevoice.config import Config
 from fakevoice.errors import ArtefactError
+from fakevoice.prior import adjust, log_odds_shift
 from fakevoice.tasks import normalise
 
 N_CANDIDATES = 48
@@ -25,7 +26,8 @@ class Blend:
         members: names, in the order of the weights.
         weights: sum to 1.
         calibrator: plug-in name; `parameters` holds its fitted values, one entry per output.
-        prior: share of each output among the scenes, predicted for clips that cannot be read.
+        prior: share of each output that is expected, predicted for clips that cannot be read.
+        shift: added to the log-odds of each output, where it is not as frequent as in the scenes.
     """
 
     members: list[str]
@@ -33,6 +35,7 @@ class Blend:
     calibrator: str
     parameters: list[dict[str, Any]]
     prior: list[float]
+    shift: list[float]
     task: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -63,7 +66,12 @@ class Blend:
         blended = np.einsum("cmo,m->co", logits, np.array(self.weights))
         apply = lookup.load("calibrators", self.calibrator).apply
         columns = [apply(parameters, blended[:, i]) for i, parameters in enumerate(self.parameters)]
-        return normalise(np.stack(columns, axis=1), self.task)
+        return normalise(adjust(np.stack(columns, axis=1), np.array(self.shift)), self.task)
+
+    def at_shares(self, shares: np.ndarray) -> "Blend":
+        """The same ensemble where each output is as frequent as `shares` says."""
+        shift = log_odds_shift(shares, np.array(self.prior))
+        return replace(self, prior=shares.tolist(), shift=shift.tolist())
 
 
 def fit_blend(logits: np.ndarray, target: np.ndarray, members: list[str], config: Config) -> Blend:
@@ -91,8 +99,8 @@ def _calibrated(
     fit = lookup.load("calibrators", config.ensemble.calibrator).fit
     blended = np.einsum("cmo,m->co", logits, weights)
     parameters = [fit(blended[:, i], target[:, i]) for i in range(target.shape[1])]
-    prior = target.mean(axis=0).tolist()
-    return Blend(members, weights.tolist(), config.ensemble.calibrator, parameters, prior, config.task)
+    prior, shift = target.mean(axis=0).tolist(), [0.0] * target.shape[1]
+    return Blend(members, weights.tolist(), config.ensemble.calibrator, parameters, prior, shift, config.task)
 
 
 def cross_fit(
@@ -109,15 +117,3 @@ def cross_fit(
         blend = fit_blend(logits[~held_out], target[~held_out], members, config)
         probability[held_out] = blend.probability(logits[held_out])
     return probability
-
-
-def chains_to_logits(chains: dict[str, np.ndarray], members: list[str]) -> np.ndarray:
-    """Mean over the fold models of each member.
-
-    Args:
-        chains: member → (n_folds, n_clips, n_outputs).
-
-    Returns:
-        (n_clips, n_members, n_outputs).
-    """
-    return np.stack([chains[member].mean(axis=0) for member in members], axis=1)

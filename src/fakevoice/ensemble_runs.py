@@ -8,7 +8,8 @@ import pandas as pd
 from fakevoice import lookup
 from fakevoice.bootstrap import bootstrap_interval
 from fakevoice.config import Config, Paths
-from fakevoice.ensemble import chains_to_logits, cross_fit, fit_blend
+from fakevoice.ensemble import Blend, cross_fit, fit_blend
+from fakevoice.prior import adjust, estimate_shares, resample_to_shares
 from fakevoice.storage import read_array, write_array, write_json
 from fakevoice.tables import write_table
 from fakevoice.tasks import targets
@@ -21,39 +22,64 @@ def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.
     """Fit the blend, print the table of members, and write everything that predicting and analysing need."""
     folder, members = paths.stage("ensemble"), [*config.networks, STACK]
     target, fold = targets(scenes["state"], config), scenes["fold"].to_numpy(np.int64)
-    oof, chains = load_members(paths, members)
+    oof = _load(paths, members, "oof", axis=1)  # (n_scenes, n_members, n_outputs)
     probability = cross_fit(oof, target, fold, members, config)
     table = _member_table(oof, target, fold, members, probability, config)
-    measure = lookup.load("metrics", config.metric).measure
+    simulated = fit_blend(oof, target, members, config)
+    blend = _adapted(simulated, paths, config)
     groups = _first_group(scenes, voices)
-    interval = bootstrap_interval(measure, target, probability, groups, config.ensemble.n_bootstrap, config.seed)
-    blend = fit_blend(oof, target, members, config)
-    summary = {"metric": config.metric, "oof_score": measure(target, probability)}
-    summary |= {
-        "oof_low": interval[0],
-        "oof_high": interval[1],
-        "weights": dict(zip(members, blend.weights, strict=True)),
-    }
-    write_json(folder / "ensemble.json", blend.to_dict())
-    write_json(folder / "config.json", config.model_dump(mode="json"))
-    write_json(folder / "metrics.json", summary)
+    summary = _expected(probability, target, groups, blend, config)
+    summary["weights"] = dict(zip(members, blend.weights, strict=True))
+    summary["shares"] = _shares(simulated, blend, config)
+    files = {"ensemble.json": blend.to_dict(), "config.json": config.model_dump(mode="json"), "metrics.json": summary}
+    for name, value in files.items():
+        write_json(folder / name, value)
     write_table(folder / "members.csv", table)
     write_table(folder / "oof.csv", _oof_table(scenes, target, probability, oof, members, config))
-    write_array(folder / "test.npy", blend.probability(chains_to_logits(chains, members)))
+    test = _load(paths, members, "test", axis=2).mean(axis=0)  # over the fold models
+    write_array(folder / "test.npy", blend.probability(test))
     _report(table, summary, config)
-    return [folder / f"{n}.json" for n in ("ensemble", "config", "metrics")] + [
-        *(folder / f"{n}.csv" for n in ("members", "oof")),
-        folder / "test.npy",
+    return [folder / name for name in (*files, "members.csv", "oof.csv", "test.npy")]
+
+
+def _load(paths: Paths, members: list[str], split: str, axis: int) -> np.ndarray:
+    """Logits of all members, stacked along `axis`: (n_clips, members, outputs), or with a leading axis of folds."""
+    files = [
+        paths.stage(STACK) / f"{split}.npy" if m == STACK else paths.stage("train") / f"{split}-{m}.npy"
+        for m in members
     ]
+    return np.stack([read_array(file) for file in files], axis=axis)
 
 
-def load_members(paths: Paths, members: list[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Out-of-fold logits (n_scenes, n_members, n_outputs), and the test logits of each member's fold models."""
-    trained, stacked = paths.stage("train"), paths.stage("stack")
-    files = {m: (trained / f"oof-{m}.npy", trained / f"test-{m}.npy") for m in members if m != STACK}
-    files[STACK] = (stacked / "oof.npy", stacked / "test.npy")
-    oof = np.stack([read_array(files[member][0]) for member in members], axis=1)
-    return oof, {member: read_array(files[member][1]) for member in members}
+def _adapted(blend: Blend, paths: Paths, config: Config) -> Blend:
+    """The blend at the shares that the unlabeled clips show, where scenes were simulated and there are such clips.
+
+    Each fold model's answer is counted by itself: it is for single models that the calibration was fitted.
+    """
+    if not config.scenes.states or not (paths.stage(STACK) / "unlabeled.npy").is_file():
+        return blend
+    chains = _load(paths, blend.members, "unlabeled", axis=2)  # (n_folds, n_clips, n_members, n_outputs)
+    probability = blend.probability(chains.reshape(-1, *chains.shape[2:]))
+    return blend.at_shares(estimate_shares(probability, np.array(blend.prior), config.ensemble.pseudo_share))
+
+
+def _expected(probability: np.ndarray, target: np.ndarray, groups: np.ndarray, blend: Blend, config: Config) -> dict:
+    """Score on the scenes as simulated, and at the shares of the blend; each with its interval."""
+    measure, n_draws = lookup.load("metrics", config.metric).measure, config.ensemble.n_bootstrap
+    rows = resample_to_shares(target, np.array(blend.prior), config.seed) if any(blend.shift) else slice(None)
+    summary: dict = {"metric": config.metric}
+    for name, p, y, g in (
+        ("oof", probability, target, groups),
+        ("expected", adjust(probability, np.array(blend.shift))[rows], target[rows], groups[rows]),
+    ):
+        low, high = bootstrap_interval(measure, y, p, g, n_draws, config.seed)
+        summary |= {f"{name}_score": measure(y, p), f"{name}_low": low, f"{name}_high": high}
+    return summary
+
+
+def _shares(simulated: Blend, adapted: Blend, config: Config) -> dict[str, dict[str, float]]:
+    pairs = zip(config.outputs, simulated.prior, adapted.prior, strict=True)
+    return {output: {"simulated": before, "expected": after} for output, before, after in pairs}
 
 
 def _member_table(
@@ -94,9 +120,12 @@ def _oof_table(
 
 def _report(table: pd.DataFrame, summary: dict, config: Config) -> None:
     print(table.to_string(index=False, float_format="{:.4f}".format))
+    for name, condition in (("oof", "as simulated"), ("expected", "with classes as frequent as below")):
+        low, high = summary[f"{name}_low"], summary[f"{name}_high"]
+        print(f"{config.metric} {summary[f'{name}_score']:.4f} (95 % interval {low:.4f} to {high:.4f}), {condition}")
+    for output, share in summary["shares"].items():
+        print(f"  {output} is heard in {share['expected']:.3f} of the clips (simulated {share['simulated']:.3f})")
     print(
-        f"expected {config.metric}: {summary['oof_score']:.4f} (95 % interval {summary['oof_low']:.4f} to "
-        f"{summary['oof_high']:.4f}), on simulated scenes of groups that no model saw; it assumes that the test's "
-        "mix of states and conditions is the simulated one",
+        "both on scenes of groups that no model saw; they assume noises, rooms and codecs like the simulated ones",
         flush=True,
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fakevoice import lookup, storage
-from fakevoice.cache import CachedFeature
+from fakevoice.cache import CachedFeature, scored_splits
 from fakevoice.config import Config, Paths, digest
 from fakevoice.progress import Progress
 from fakevoice.stacker import check_oof
@@ -40,7 +40,7 @@ def check_networks(config: Config, shapes: dict[str, tuple[int, ...]]) -> None:
 
 
 def train_networks(config: Config, paths: Paths, scenes: pd.DataFrame, features: dict[str, Path]) -> list[Path]:
-    """Train what is not there yet, then score: out-of-fold for the scenes, by every fold for the test.
+    """Train what is not there yet, then score: out-of-fold for the scenes, by every fold for test and unlabeled.
 
     Args:
         scenes: the scene table.
@@ -48,7 +48,7 @@ def train_networks(config: Config, paths: Paths, scenes: pd.DataFrame, features:
 
     Returns:
         The files written: weights, learning curves, ``oof-<network>.npy`` (n_scenes, n_outputs) and
-        ``test-<network>.npy`` (n_folds, n_test, n_outputs), float64 logits.
+        ``<split>-<network>.npy`` (n_folds, n_clips, n_outputs), float64 logits.
     """
     target, fold = targets(scenes["state"], config), scenes["fold"].to_numpy(np.int64)
     folder = paths.stage("train")
@@ -86,7 +86,7 @@ def _outputs(job: FoldJob) -> list[Path]:
 def _key(job: FoldJob) -> str:
     plugins = [f"models/{job.network.model.name}", *(f"augment/{plugin.name}" for plugin in job.network.augment)]
     code = [lookup.source_hash(module) for module in (*CODE, *plugins)]
-    data = [storage.checksum(job.features / "manifest.json"), digest(job.target.tolist()), digest(job.fold.tolist())]
+    data = [storage.checksum(job.features / "manifest.json"), *map(storage.array_hash, (job.target, job.fold))]
     config = job.config
     return digest([job.name, job.network.model_dump(), job.index, config.seed, config.task, config.outputs, code, data])
 
@@ -112,20 +112,23 @@ def _start_afresh(job: FoldJob, key: str) -> None:
 
 def _score(name: str, jobs: list[FoldJob], config: Config, folder: Path) -> list[Path]:
     own = [job for job in jobs if job.name == name]
-    scenes, test = CachedFeature(own[0].features, "scenes"), CachedFeature(own[0].features, "test")
+    scenes = CachedFeature(own[0].features, "scenes")
+    new = {split: CachedFeature(own[0].features, split) for split in scored_splits(own[0].features)}
     oof = np.zeros((len(scenes), len(config.outputs)))
     scored_by = np.full(len(scenes), -1)
-    chains = []
+    chains: dict[str, list[np.ndarray]] = {split: [] for split in new}
     for job in own:
         network, _ = load_network(job.folder / "weights.safetensors", choose_device(config.device))
         rows = np.flatnonzero(job.fold == job.index)
         oof[rows] = one_output_each(score_rows(network, scenes, rows), config.task)
         scored_by[rows] = job.index
-        chains.append(one_output_each(score_rows(network, test, np.arange(len(test))), config.task))
+        for split, feature in new.items():
+            chains[split].append(one_output_each(score_rows(network, feature, np.arange(len(feature))), config.task))
     check_oof(oof, scored_by, own[0].fold)
-    storage.write_array(folder / f"oof-{name}.npy", oof)
-    storage.write_array(folder / f"test-{name}.npy", np.stack(chains))
-    return [folder / f"oof-{name}.npy", folder / f"test-{name}.npy"]
+    arrays = {"oof": oof, **{split: np.stack(logits) for split, logits in chains.items()}}
+    for split, logits in arrays.items():
+        storage.write_array(folder / f"{split}-{name}.npy", logits)
+    return [folder / f"{split}-{name}.npy" for split in arrays]
 
 
 @contextmanager

@@ -11,10 +11,10 @@ import pandas as pd
 from fakevoice import lookup, storage
 from fakevoice.audio import find_audio, fix_length, read_audio
 from fakevoice.config import Config, Paths, validate
-from fakevoice.ensemble import Blend, chains_to_logits
+from fakevoice.ensemble import Blend
 from fakevoice.errors import ArtefactError, AudioError, DataError
-from fakevoice.extraction import POOLED, extract, pooled_names
-from fakevoice.stacker import load_boosters, predict_logits
+from fakevoice.extraction import POOLED, extract
+from fakevoice.stacker import column_names, load_boosters, predict_logits
 from fakevoice.submission import off_the_edges
 from fakevoice.tasks import one_output_each
 from fakevoice.trainer import TrainedNetwork, choose_device, load_network
@@ -81,15 +81,13 @@ class Predictor:
             x = arrays[self.config.networks[name].feature]
             raw = [network.logits(iter([network.standardizer(x)[:, None]])) for network in folds]
             chains[name] = [one_output_each(logits, self.config.task) for logits in raw]
-        names = pooled_names(self.config) + [
-            f"logit_{network}_{output}" for network in chains for output in self.config.outputs
-        ]
+        names = column_names(self.config)
         chains[STACK] = [
             predict_logits(boosters, np.concatenate([arrays[POOLED], *(c[k] for c in chains.values())], axis=1), names)
             for k, boosters in enumerate(self.boosters)
         ]
-        stacked = {name: np.stack(chain) for name, chain in chains.items()}
-        return self.blend.probability(chains_to_logits(stacked, self.blend.members))
+        members = [np.mean(chains[member], axis=0) for member in self.blend.members]  # over the fold models
+        return self.blend.probability(np.stack(members, axis=1))
 
 
 def extract_files(config: Config, files: list[Path]) -> tuple[dict[str, np.ndarray], list[str]]:

@@ -14,7 +14,7 @@ from fakevoice.voicing import cepstral_peak
 from fakevoice.workers import run_parallel
 
 SEGMENT_S = 1.5
-MAX_PEAK_DB = 1.3  # white noise stays below 0.7, voiced speech rises above 2
+MAX_PEAK_DB = 1.0  # white noise stays below 0.7, voiced speech rises above 2, faint voices lie between
 MIN_RMS = 1e-3
 MAX_SEGMENTS_PER_CLIP = 3
 

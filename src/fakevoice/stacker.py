@@ -11,9 +11,17 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 
-from fakevoice.config import Stacker
+from fakevoice.config import Config, Stacker
 from fakevoice.errors import ArtefactError, LeakError
+from fakevoice.extraction import pooled_names
 from fakevoice.storage import write_text
+
+
+def column_names(config: Config) -> list[str]:
+    """The stacker's columns: pooled statistics, then each network's logits."""
+    return pooled_names(config) + [
+        f"logit_{network}_{output}" for network in config.networks for output in config.outputs
+    ]
 
 
 def fit_fold(
@@ -48,9 +56,10 @@ def fit_fold(
         "seed": seed,
         "verbose": -1,
     }
+    data, labels = columns[rows], np.ascontiguousarray(target[rows].T)
     return [
-        lightgbm.train(parameters, lightgbm.Dataset(columns[rows], output, feature_name=names), settings.n_rounds)
-        for output in target[rows].T
+        lightgbm.train(parameters, lightgbm.Dataset(data, label, feature_name=names), settings.n_rounds)
+        for label in labels
     ]
 
 

@@ -104,11 +104,23 @@ def checksum(path: Path) -> str:
         raise ArtefactError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def array_hash(array: np.ndarray) -> str:
+    """SHA-256 of an array's values and type."""
+    return hashlib.sha256(array.dtype.str.encode() + np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
 def describe(files: list[Path], root: Path) -> dict[str, dict[str, Any]]:
     """Size and checksum of each file under its path relative to `root`."""
     return {
         os.path.relpath(file, root): {"size": file.stat().st_size, "sha256": checksum(file)} for file in sorted(files)
     }
+
+
+def listing(folder: Path) -> list[tuple[str, int, int]]:
+    """Relative path, size and modification time in ns of every file below `folder`; empty where there is none."""
+    files = (os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)
+    facts = ((os.path.relpath(file, folder), os.lstat(file)) for file in files)
+    return sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in facts)
 
 
 def damaged(outputs: dict[str, dict[str, Any]], root: Path, verify: bool) -> list[Path]:

@@ -11,7 +11,8 @@ from fakevoice.storage import write_text
 from fakevoice.tables import read_table
 
 EDGE_DISTANCE = 1e-6
-LOG_COLUMNS = ["file", "config", "experiment", "oof_score", "oof_low", "oof_high", "board_score"]
+SCORES = ["oof_score", "expected_score", "expected_low", "expected_high"]
+LOG_COLUMNS = ["file", "config", "experiment", *SCORES, "board_score"]
 
 
 def off_the_edges(probability: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Work spread over processes: joblib's loky, in order, with a serial second try when a worker is killed."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -36,6 +37,8 @@ def run_parallel(
 def _results(function: Callable[[Any], Any], items: Sequence[Any], n_jobs: int) -> Iterator[Any]:
     done = 0
     if n_jobs > 1:
+        # loky replaces a worker whose memory has grown, which is as intended and no news
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
         try:
             parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator", inner_max_num_threads=1, backend="loky")
             for result in parallel(joblib.delayed(function)(item) for item in items):

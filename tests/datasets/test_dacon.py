@@ -40,6 +40,15 @@ def test_template_keeps_the_order_of_the_submission(folder):
     assert dacon.template(folder).to_dict("list") == {"id": ["t2", "t1"], "fake": ["0.5"] * 2, "real": ["0.5"] * 2}
 
 
+def test_template_holds_the_classes_in_the_order_of_the_submission(folder):
+    write(folder, "sample_submission.csv", "id,1,remark,0", "t1,0.1,x,0.2", "t2,0.3,y,0.4")
+    template = dacon.template(folder, classes=["0", "1"])
+    assert template.to_dict("list") == {"id": ["t1", "t2"], "1": ["0.1", "0.3"], "0": ["0.2", "0.4"]}
+    assert list(template) == ["id", "1", "0"]
+    with pytest.raises(DataError, match=r"sample_submission\.csv: no column fake, real"):
+        dacon.template(folder)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_ids_stay_what_they_are(folder, encoding):
     write(folder, "test.csv", "id,path", *(f"{i},x/{i}.ogg" for i in ODD_IDS), encoding=encoding)
@@ -152,7 +161,8 @@ def test_submission_that_does_not_match_the_test(folder):
     write(folder, "sample_submission.csv", "id,fake,real", "t1,0,0", "t2,0,0", "t3,0,0")
     refused(folder, "sample_submission.csv", "line 4 ('t3')")
     write(folder, "sample_submission.csv", "id,fake", "t1,0", "t2,0")
-    refused(folder, "sample_submission.csv", "no column real")
+    with pytest.raises(DataError, match="no column real"):
+        dacon.template(folder)
 
 
 def test_bare_test_table(tmp_path):

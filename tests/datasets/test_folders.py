@@ -32,6 +32,13 @@ def test_test_folder_is_optional_and_has_any_name(tmp_path):
     assert folders.template(tmp_path, test_folder="new")["id"].tolist() == ["new/c.wav"]
 
 
+def test_other_classes(tmp_path):
+    touch(tmp_path, "Fear/a.wav", "joy/b.wav", "anger/c.wav", "test/d.wav")
+    classes = ["Joy", "anger", "fear"]
+    assert folders.read(tmp_path, classes=classes)["label"].tolist() == ["Joy", "anger", "fear", ""]
+    assert list(folders.template(tmp_path, classes=classes).columns) == ["id", *classes]
+
+
 def test_missing_class_folder(tmp_path):
     touch(tmp_path, "REAL/a.wav")
     with pytest.raises(DataError, match=r"one folder FAKE/, found none"):

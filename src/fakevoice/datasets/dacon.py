@@ -29,7 +29,7 @@ def read(folder: Path, *, classes: list[str] = CLASSES) -> pd.DataFrame:
 
     Args:
         folder: holds what `EXPECTS` says.
-        classes: the legal labels, and the columns of the submission.
+        classes: the legal labels.
 
     Returns:
         id, path, split (train, test, unlabeled), label, group: text, empty where unknown.
@@ -40,20 +40,22 @@ def read(folder: Path, *, classes: list[str] = CLASSES) -> pd.DataFrame:
     train = _read_clips(folder / "train.csv", ["id", "path", "label"])
     _refuse(folder / "train.csv", train["label"], lambda label: label not in classes, f"a label not in {classes}")
     test = read_test(folder / "test.csv")
-    _check_submission(folder, test, classes)
+    _check_submission(folder, test)
     train["group"] = _groups(folder, train)
     parts = {"train": train, "test": test, "unlabeled": _unlabeled(folder)}
     clips = pd.concat([part.assign(split=split) for split, part in parts.items()], ignore_index=True)
     return clips[["id", "path", "split", "label", "group"]].fillna("").astype("str")
 
 
-def template(folder: Path) -> pd.DataFrame:
-    """sample_submission.csv as it stands: ids in its order, then the class columns; all text.
+def template(folder: Path, *, classes: list[str] = CLASSES) -> pd.DataFrame:
+    """Id and class columns of sample_submission.csv, ids and columns in its order; all text.
 
     Raises:
-        DataError: the file is missing, or ids are empty or repeated.
+        DataError: the file or a class column is missing, or ids are empty or repeated.
     """
-    return _read_table(folder / "sample_submission.csv", ["id"]).reset_index(drop=True)
+    columns = ["id", *classes]
+    sample = _read_table(folder / "sample_submission.csv", columns)
+    return sample.loc[:, sample.columns.isin(columns)].reset_index(drop=True)
 
 
 def read_test(csv_file: Path) -> pd.DataFrame:
@@ -120,9 +122,9 @@ def _refuse(csv_file: Path, values: pd.Series, is_bad: Callable[[object], bool],
         raise DataError(f"{csv_file}: {len(bad)} rows with {what}: {listed}{more}; correct the table")
 
 
-def _check_submission(folder: Path, test: pd.DataFrame, classes: list[str]) -> None:
+def _check_submission(folder: Path, test: pd.DataFrame) -> None:
     csv_file = folder / "sample_submission.csv"
-    sample = _read_table(csv_file, ["id", *classes])
+    sample = _read_table(csv_file, ["id"])
     tested = set(test["id"])
     _refuse(csv_file, sample["id"], lambda text: text not in tested, "an id that test.csv lacks")
     absent = sorted(tested - set(sample["id"]))

@@ -4,27 +4,27 @@ Its folder has the shape of DACON's: clean training clips of one voice, and five
 none, one or two voices of other speakers in noise. Beside it lie the answers, for measuring only.
 """
 
+import io
 import os
 import shutil
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy.ndimage
 import scipy.signal
 import soundfile
+import threadpoolctl
 
-from fakevoice import lookup, spectrum, storage
+from fakevoice import lookup, storage
 from fakevoice.errors import DataError
+from fakevoice.source_filter import SAMPLE_RATE_HZ, Speaker, draw_speaker, speak
 from fakevoice.workers import run_parallel
 
 EXPECTS = "nothing: the demo makes its own folder (train.csv, test.csv, sample_submission.csv and OGG clips)"
 
-SAMPLE_RATE_HZ = 16_000
 SCENE_S = 5.0
-N_FFT, HOP_LENGTH = 512, 128  # of the voices' filters
 SPLITS = ("train", "test", "unlabeled_data")
 N_SPEAKERS = {"train": 24, "test": 12}
 STATES = {
@@ -35,40 +35,29 @@ STATES = {
     "fake+fake": ("fake", "fake"),
     "real+fake": ("real", "fake"),
 }
+MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 # Named here, so that a new plug-in does not change the demo.
 VOCODERS = ("checkerboard", "griffin_lim", "harmonic", "lpc", "phase_flat")
 NOISES = (
     "barks", "birds", "clicks", "coloured", "crowd", "engine", "hum", "music", "rain", "siren", "wind",
 )  # fmt: skip
-VOWELS_HZ = np.array(  # first three formants of an adult male, Peterson & Barney, JASA 1952, table II
-    [
-        [270, 2290, 3010],
-        [390, 1990, 2550],
-        [530, 1840, 2480],
-        [660, 1720, 2410],
-        [730, 1090, 2440],
-        [570, 840, 2410],
-        [440, 1020, 2240],
-        [300, 870, 2240],
-        [640, 1190, 2390],
-        [490, 1350, 1690],
-    ],
-    float,
-)
 
 
-def read(folder: Path) -> pd.DataFrame:
+def read(folder: Path, *, classes: list[str]) -> pd.DataFrame:
     """Table of clips; the demo's folder is laid out as DACON's.
+
+    Args:
+        classes: fake and real; the demo knows no others.
 
     Returns:
         Columns id, path, split, label and group, all str.
     """
-    return lookup.load("datasets", "dacon").read(folder)
+    return lookup.load("datasets", "dacon").read(folder, classes=classes)
 
 
-def template(folder: Path) -> pd.DataFrame:
-    """The sample submission: id, fake, real."""
-    return lookup.load("datasets", "dacon").template(folder)
+def template(folder: Path, *, classes: list[str]) -> pd.DataFrame:
+    """The sample submission: id, fake, real; all text."""
+    return lookup.load("datasets", "dacon").template(folder, classes=classes)
 
 
 def make(folder: Path, *, n_train: int = 400, n_test: int = 160, n_unlabeled: int = 60, seed: int = 0) -> None:
@@ -87,6 +76,7 @@ def make(folder: Path, *, n_train: int = 400, n_test: int = 160, n_unlabeled: in
     shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
     try:
         _fill(unfinished, **parameters)
+        storage.write_json(unfinished / "demo.json", parameters)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(unfinished, folder)
     finally:
@@ -109,9 +99,6 @@ def _fill(folder: Path, *, n_train: int, n_test: int, n_unlabeled: int, seed: in
     }
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)
-    storage.write_json(
-        folder / "demo.json", {"n_train": n_train, "n_test": n_test, "n_unlabeled": n_unlabeled, "seed": seed}
-    )
 
 
 def _rendered(folder: Path, split: str, states: list[str], n_clips: int, seed: int) -> pd.DataFrame:
@@ -127,7 +114,8 @@ def _render(job: tuple[Path, str, int, str, int]) -> dict:
     folder, split, index, state, seed = job
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
     render = _clean_clip if split == "train" else _scene
-    waveform, about = render(state, seed, rng)
+    with threadpoolctl.threadpool_limits(1):  # matrix products round differently on more threads
+        waveform, about = render(state, seed, rng)
     clip_id = f"{split.split('_')[0].upper()}_{index:05d}"
     path = f"{split}/{clip_id}.ogg"
     write_ogg(folder / path, waveform)
@@ -155,17 +143,20 @@ def _scene(state: str, seed: int, rng: np.random.Generator) -> tuple[np.ndarray,
     return _recorded(mix, rng), {"snr_db": f"{snr_db:.1f}" if STATES[state] else ""}
 
 
-def _voice(
-    label: str, speakers: str, seed: int, duration_s: float, rng: np.random.Generator
-) -> tuple[np.ndarray, str]:
+def _voice(label: str, speakers: str, seed: int, duration_s: float, rng: np.random.Generator) -> tuple[np.ndarray, str]:
     """A new utterance of some speaker, through some vocoder if it is to be fake; and its group."""
     index = int(rng.integers(N_SPEAKERS[speakers]))
     group = f"{speakers}-speaker{index:02d}"
-    waveform = speak(draw_speaker(speakers, index, seed), duration_s, rng)
+    waveform = speak(_speaker(speakers, index, seed), duration_s, rng)
     if label == "real":
         return waveform, group
     vocoder = str(rng.choice(VOCODERS))
     return lookup.load("vocoders", vocoder).resynthesize(waveform, SAMPLE_RATE_HZ, rng), f"{group}+{vocoder}"
+
+
+def _speaker(speakers: str, index: int, seed: int) -> Speaker:
+    """Speaker `index` of the train or test voices; the two sets share nobody."""
+    return draw_speaker(np.random.default_rng([seed, len(SPLITS), list(N_SPEAKERS).index(speakers), index]))
 
 
 def _room(rng: np.random.Generator) -> np.ndarray:
@@ -186,114 +177,26 @@ def _recorded(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def write_ogg(path: Path, waveform: np.ndarray) -> None:
-    """Write Vorbis as mono OGG."""
-    soundfile.write(path, waveform, SAMPLE_RATE_HZ, format="OGG", subtype="VORBIS")
+    """Write mono OGG Vorbis, the same bytes for the same waveform.
 
-
-class Speaker(NamedTuple):
-    """What stays the same in all utterances of one voice."""
-
-    f0_hz: float
-    tract_scale: float  # formants relative to an adult male
-    open_quotient: float  # share of a period in which the glottis is open: the voice's tilt
-    breath: float  # aspiration relative to the pulses
-    jitter: float  # relative, from one period to the next
-    shimmer: float
-    phones_per_s: float
-
-
-def draw_speaker(speakers: str, index: int, seed: int) -> Speaker:
-    """Speaker `index` of the train or test voices; the two sets share nobody."""
-    rng = np.random.default_rng([seed, len(SPLITS), list(N_SPEAKERS).index(speakers), index])
-    tallness = rng.uniform(-1, 1)  # long tracts go with low voices, loosely
-    return Speaker(
-        f0_hz=150 * 2 ** (-0.6 * tallness + rng.uniform(-0.25, 0.25)),
-        tract_scale=1.1 - 0.12 * tallness + rng.uniform(-0.04, 0.04),
-        open_quotient=rng.uniform(0.45, 0.8),
-        breath=10 ** rng.uniform(-2.0, -1.0),
-        jitter=rng.uniform(0.005, 0.02),
-        shimmer=rng.uniform(0.02, 0.1),
-        phones_per_s=rng.uniform(7, 13),
-    )
-
-
-def speak(speaker: Speaker, duration_s: float, rng: np.random.Generator) -> np.ndarray:
-    """Babble by a source-filter model: glottal pulses and turbulence through moving resonances.
-
-    Returns:
-        (n_samples,) float32 of RMS 1.
+    The encoder stamps each stream with a number drawn from the clock: put 0 in its place on every page.
 
     Source:
-        Fant, "Acoustic theory of speech production", 1960; Klatt, JASA 1980, for the synthesis.
+        RFC 3533, section 6, the page header: serial number at byte 14, checksum at 22, lacing at 26.
     """
-    n_samples = int(duration_s * SAMPLE_RATE_HZ)
-    formants_hz, voicing, friction, hiss_hz = _articulation(speaker, spectrum.n_frames(n_samples, HOP_LENGTH), rng)
-    bins_hz = np.linspace(0, SAMPLE_RATE_HZ / 2, N_FFT // 2 + 1)
-    turbulence = spectrum.stft(0.1 * rng.standard_normal(n_samples), N_FFT, HOP_LENGTH)
-    hiss = np.exp(-0.5 * ((bins_hz[:, None] - hiss_hz) / 1300.0) ** 2)
-    pulses = spectrum.stft(_glottis(speaker, n_samples, rng), N_FFT, HOP_LENGTH)
-    voice = pulses * _tract(formants_hz, bins_hz) * voicing + turbulence * hiss * friction
-    waveform = spectrum.istft(voice, HOP_LENGTH, n_samples)
-    return waveform / (np.sqrt(np.mean(waveform**2)) + np.float32(1e-12))
+    buffer = io.BytesIO()
+    soundfile.write(buffer, waveform, SAMPLE_RATE_HZ, format="OGG", subtype="VORBIS")
+    stream, start = bytearray(buffer.getvalue()), 0
+    while start < len(stream):
+        n_segments = stream[start + 26]
+        end = start + 27 + n_segments + sum(stream[start + 27 : start + 27 + n_segments])
+        stream[start + 14 : start + 18] = stream[start + 22 : start + 26] = bytes(4)
+        stream[start + 22 : start + 26] = _ogg_checksum(bytes(stream[start:end]))
+        start = end
+    path.write_bytes(stream)
 
 
-def _articulation(
-    speaker: Speaker, n_frames: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Tracks of a random string of vowels, fricatives and pauses, blurred as a tongue moves.
-
-    Returns:
-        formants_hz (3, n_frames); voicing, friction and hiss_hz, each (n_frames,).
-    """
-    frames_per_phone = SAMPLE_RATE_HZ / HOP_LENGTH / speaker.phones_per_s
-    length = np.maximum(4, frames_per_phone * rng.lognormal(0.0, 0.4, n_frames)).astype(int)
-    n_phones = int(np.searchsorted(np.cumsum(length), n_frames)) + 1
-    kind = rng.choice(["vowel", "voiced hiss", "hiss", "pause"], n_phones, p=[0.6, 0.1, 0.2, 0.1])
-    phones = np.column_stack(
-        [
-            VOWELS_HZ[rng.integers(len(VOWELS_HZ), size=n_phones)] * speaker.tract_scale,
-            np.select([kind == "vowel", kind == "voiced hiss"], [rng.uniform(0.5, 1.0, n_phones), 0.15], 0.0),
-            np.where(np.char.find(kind, "hiss") >= 0, rng.uniform(0.1, 0.6, n_phones), 0.0),
-            rng.uniform(2500, 6500, n_phones),
-        ]
-    )
-    tracks = np.repeat(phones, length[:n_phones], axis=0)[:n_frames].T  # (6, n_frames)
-    tracks[:3] = scipy.ndimage.gaussian_filter1d(tracks[:3], 4.0, axis=1)
-    tracks[3:] = scipy.ndimage.gaussian_filter1d(tracks[3:], 1.5, axis=1)
-    return tracks[:3], tracks[3], tracks[4], tracks[5]
-
-
-def _glottis(speaker: Speaker, n_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Derivative of the airflow through the glottis, with aspiration while it is open: (n_samples,).
-
-    Source:
-        Rosenberg, "Effect of glottal pulse shape on the quality of natural vowels", JASA 1971, pulse C.
-    """
-    time_s = np.arange(2 * n_samples) / (2 * SAMPLE_RATE_HZ)  # twice the rate keeps the aliases of the edges low
-    knots_s = np.arange(0, time_s[-1] + 0.5, 0.25)
-    melody = 2 ** (rng.normal(0.0, 0.15, len(knots_s)) - 0.06 * knots_s)
-    phase = np.cumsum(speaker.f0_hz * np.interp(time_s, knots_s, melody)) / (2 * SAMPLE_RATE_HZ)
-    n_periods = int(phase[-1]) + 2
-    phase += np.interp(phase, np.arange(n_periods + 1), rng.normal(0.0, speaker.jitter, n_periods + 1))
-    period = np.clip(np.floor(phase), 0, n_periods).astype(int)
-    closing, opened = 0.67 * speaker.open_quotient, speaker.open_quotient
-    within = phase - np.floor(phase)
-    rise = 0.5 - 0.5 * np.cos(np.pi * within / closing)
-    fall = np.cos(0.5 * np.pi * (within - closing) / (opened - closing))
-    flow = np.select([within < closing, within < opened], [rise, fall], 0.0)
-    flow *= rng.normal(1.0, speaker.shimmer, n_periods + 1)[period]
-    breath = speaker.breath * rng.standard_normal(len(flow)) * (0.2 + flow)
-    return scipy.signal.resample_poly(np.diff(flow, prepend=0.0) + breath, 1, 2)
-
-
-def _tract(formants_hz: np.ndarray, bins_hz: np.ndarray) -> np.ndarray:
-    """Response (n_bins, n_frames) complex64 of five resonances in a row; the upper two hardly move."""
-    scale = np.mean(formants_hz[2]) / 2500
-    upper_hz = np.array([[3500.0], [4500.0]]) * scale * np.ones(formants_hz.shape[1])
-    delay = np.exp(-2j * np.pi * bins_hz / SAMPLE_RATE_HZ).astype(np.complex64)[:, None]
-    response = np.ones((len(bins_hz), formants_hz.shape[1]), np.complex64)
-    for centre_hz, bandwidth_hz in zip([*formants_hz, *upper_hz], (70, 90, 130, 200, 250), strict=True):
-        radius = np.float32(np.exp(-np.pi * bandwidth_hz / SAMPLE_RATE_HZ))
-        turn = (2 * radius * np.cos(2 * np.pi * centre_hz / SAMPLE_RATE_HZ)).astype(np.float32)
-        response *= (1 - turn + radius**2) / (1 - delay * (turn - radius**2 * delay))
-    return response
+def _ogg_checksum(page: bytes) -> bytes:
+    """OGG's CRC is zlib's with the bits of each byte mirrored, and neither start nor end inverted."""
+    mirrored = zlib.crc32(page.translate(MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return mirrored.to_bytes(4, "big").translate(MIRRORED)

@@ -15,11 +15,12 @@ test/   optional; the recordings to predict"""
 CLASSES = ["fake", "real"]
 
 
-def read(folder: Path, *, test_folder: str = "test") -> pd.DataFrame:
-    """The clips below REAL/ and FAKE/, and those to predict.
+def read(folder: Path, *, classes: list[str] = CLASSES, test_folder: str = "test") -> pd.DataFrame:
+    """The clips below the folders of the classes, and those to predict.
 
     Args:
         folder: holds what `EXPECTS` says.
+        classes: the labels; each has a folder of its name, in any case.
         test_folder: name of the folder to predict.
 
     Returns:
@@ -28,20 +29,21 @@ def read(folder: Path, *, test_folder: str = "test") -> pd.DataFrame:
     Raises:
         DataError: a folder is missing or holds no audio.
     """
-    homes = {label: _class_folder(folder, label) for label in CLASSES}
+    homes = {label: _class_folder(folder, label) for label in classes}
     train = [(path, "train", label) for label, home in homes.items() for path in _files(folder, home)]
     test = [(path, "test", "") for path in _test_files(folder, test_folder)]
     rows = [(path, path, split, label, "") for path, split, label in train + test]
     return pd.DataFrame(rows, columns=["id", "path", "split", "label", "group"], dtype="str")
 
 
-def template(folder: Path, *, test_folder: str = "test") -> pd.DataFrame:
+def template(folder: Path, *, classes: list[str] = CLASSES, test_folder: str = "test") -> pd.DataFrame:
     """The recordings to predict, with an even guess in each class column; all text."""
-    return pd.DataFrame({"id": _test_files(folder, test_folder)}, dtype="str").assign(**dict.fromkeys(CLASSES, "0.5"))
+    ids = _test_files(folder, test_folder)
+    return pd.DataFrame({"id": ids}, dtype="str").assign(**dict.fromkeys(classes, "0.5"))
 
 
 def _class_folder(folder: Path, label: str) -> Path:
-    found = [path for path in sorted(folder.glob("*")) if path.is_dir() and path.name.lower() == label]
+    found = [path for path in sorted(folder.glob("*")) if path.is_dir() and path.name.lower() == label.lower()]
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise DataError(f"{folder}: expected one folder {label.upper()}/, found {names}; it must hold:\n{EXPECTS}")

@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from fakevoice import lookup
-
-coloured = lookup.load("noises", "coloured")
+from fakevoice.noise_shapes import harmonics, ring, shaped_noise, slow_curve, unit_rms
 
 
 def make(n_samples: int, sample_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -16,7 +14,7 @@ def make(n_samples: int, sample_rate_hz: int, rng: np.random.Generator) -> np.nd
     Returns:
         (n_samples,) float32 of RMS 1.
     """
-    yard = 0.02 * coloured.shaped_noise(n_samples, sample_rate_hz, rng, lambda hz: hz**-0.6)
+    yard = 0.02 * shaped_noise(n_samples, sample_rate_hz, rng, lambda hz: hz**-0.6)
     calls = np.zeros(n_samples)
     pitch_hz, call_s = 10 ** rng.uniform(2.1, 2.9), rng.uniform(0.08, 0.45)
     throat_hz = np.sort(10 ** rng.uniform(2.6, 3.6, 3))
@@ -27,7 +25,7 @@ def make(n_samples: int, sample_rate_hz: int, rng: np.random.Generator) -> np.nd
         call = _call(int(duration_s * sample_rate_hz), sample_rate_hz, rng, pitch_hz, throat_hz, harsh)
         calls[start : start + len(call)] += rng.uniform(0.4, 1.0) * call[: n_samples - start]
         start_s += duration_s + rng.choice([rng.uniform(0.05, 0.3), rng.uniform(0.4, 1.5)])
-    return coloured.unit_rms(yard + calls)
+    return unit_rms(yard + calls)
 
 
 def _call(
@@ -41,9 +39,9 @@ def _call(
     """One call of about RMS 1: the pitch rises and falls, the mouth opens and shuts."""
     time = np.linspace(0, 1, n_samples)
     arch = np.sin(np.pi * time ** rng.uniform(0.5, 1.5))
-    flutter = coloured.slow_curve(n_samples, sample_rate_hz, rng, 60.0, 1 - 0.05 * harsh, 1 + 0.05 * harsh)
+    flutter = slow_curve(n_samples, sample_rate_hz, rng, 60.0, 1 - 0.05 * harsh, 1 + 0.05 * harsh)
     f0_hz = pitch_hz * rng.uniform(0.85, 1.15) * (0.7 + rng.uniform(0.2, 0.6) * arch) * flutter
-    source = coloured.harmonics(f0_hz, sample_rate_hz, np.arange(1, 31) ** -0.7 + 0j)
+    source = harmonics(f0_hz, sample_rate_hz, np.arange(1, 31) ** -0.7 + 0j)
     source = source + harsh * rng.standard_normal(n_samples)
-    call = sum(coloured.ring(source, sample_rate_hz, hz, rng.uniform(0.005, 0.02)) for hz in throat_hz)
+    call = sum(ring(source, sample_rate_hz, hz, rng.uniform(0.005, 0.02)) for hz in throat_hz)
     return call / (np.std(call) + 1e-6) * arch ** rng.uniform(0.4, 1.5)

@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from fakevoice import lookup
-
-coloured = lookup.load("noises", "coloured")
+from fakevoice.noise_shapes import harmonics, shaped_noise, unit_rms
 
 
 def make(n_samples: int, sample_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -16,7 +14,7 @@ def make(n_samples: int, sample_rate_hz: int, rng: np.random.Generator) -> np.nd
     Returns:
         (n_samples,) float32 of RMS 1.
     """
-    song = 0.03 * coloured.shaped_noise(n_samples, sample_rate_hz, rng, lambda hz: hz ** rng.uniform(-0.8, 0.0))
+    song = 0.03 * shaped_noise(n_samples, sample_rate_hz, rng, lambda hz: hz ** rng.uniform(-0.8, 0.0))
     for _ in range(int(rng.integers(1, 5))):
         motif = _motif(sample_rate_hz, rng)
         start = int(rng.uniform(-0.5, 1.0) * sample_rate_hz)
@@ -24,7 +22,7 @@ def make(n_samples: int, sample_rate_hz: int, rng: np.random.Generator) -> np.nd
             heard = motif[max(0, -start) : n_samples - start]
             song[max(0, start) : max(0, start) + len(heard)] += rng.uniform(0.2, 1.0) * heard
             start += len(motif) + int(rng.uniform(0.1, 1.5) * sample_rate_hz)
-    return coloured.unit_rms(song)
+    return unit_rms(song)
 
 
 def _motif(sample_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -44,6 +42,6 @@ def _note(sample_rate_hz: int, rng: np.random.Generator, centre_hz: float) -> np
     bend = rng.uniform(-0.25, 0.25) * (2 * time - 1) + rng.uniform(-0.15, 0.15) * np.sin(np.pi * time)
     vibrato = rng.uniform(0, 0.04) * np.sin(2 * np.pi * rng.uniform(1, 8) * time)
     overtone = rng.uniform(0.0, 0.3)
-    note = coloured.harmonics(centre_hz * (1 + bend + vibrato), sample_rate_hz, np.array([1, overtone], complex))
+    note = harmonics(centre_hz * (1 + bend + vibrato), sample_rate_hz, np.array([1, overtone], complex))
     rest = np.zeros(int(rng.uniform(0.01, 0.08) * sample_rate_hz))
     return np.concatenate([note * np.sin(np.pi * time) ** 0.7, rest])

@@ -3,9 +3,8 @@
 import numpy as np
 import scipy.ndimage
 
-from fakevoice import lookup, spectrum
-
-coloured = lookup.load("noises", "coloured")
+from fakevoice import spectrum
+from fakevoice.noise_shapes import band, unit_rms
 
 N_FFT = 512
 
@@ -24,8 +23,8 @@ def make(n_samples: int, sample_rate_hz: int, rng: np.random.Generator) -> np.nd
     carrier = rng.standard_normal((*shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
     gain = _band_gains(shape, sample_rate_hz / hop_length, rng)
     hz = np.maximum(np.linspace(0, sample_rate_hz / 2, shape[0]), 1.0)
-    tilt = coloured.band(rng.uniform(100, 300), rng.uniform(500, 2500))(hz)
-    return coloured.unit_rms(spectrum.istft(carrier * gain * tilt[:, None], hop_length, n_samples))
+    tilt = band(rng.uniform(100, 300), rng.uniform(500, 2500))(hz)
+    return unit_rms(spectrum.istft(carrier * gain * tilt[:, None], hop_length, n_samples))
 
 
 def _band_gains(shape: tuple[int, int], frames_per_s: float, rng: np.random.Generator) -> np.ndarray:

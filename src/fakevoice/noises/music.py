@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from fakevoice import lookup
-
-coloured = lookup.load("noises", "coloured")
+from fakevoice.noise_shapes import harmonics, shaped_noise, unit_rms
 
 CHORDS = ((0, 4, 7), (0, 3, 7), (0, 5, 9), (0, 4, 7, 10))  # in semitones above the root
 ROOTS = (0, 5, 7, 9, 2, 4)
@@ -23,13 +21,13 @@ def make(n_samples: int, sample_rate_hz: int, rng: np.random.Generator) -> np.nd
     key_hz = 110 * 2 ** rng.uniform(0, 1)
     overtones = np.arange(1, 9) ** -rng.uniform(0.8, 2.0) * rng.uniform(0.2, 1.0, 8)
     decay_beats = 10 ** rng.uniform(-0.5, 0.7)
-    music = 0.01 * coloured.shaped_noise(n_samples, sample_rate_hz, rng, lambda hz: hz**-0.5)
+    music = 0.01 * shaped_noise(n_samples, sample_rate_hz, rng, lambda hz: hz**-0.5)
     for start in range(-int(rng.integers(beat)), n_samples, beat * int(rng.choice([1, 2]))):
         chord_hz = key_hz * 2 ** ((rng.choice(ROOTS) + np.array(CHORDS[rng.integers(len(CHORDS))])) / 12)
         for pitch_hz in (chord_hz[0] / 2, *chord_hz):
             onset = start + int(rng.choice([0, 0, beat / 2]))
             _add(music, onset, _note(pitch_hz, 2 * beat, beat * decay_beats, sample_rate_hz, overtones))
-    return coloured.unit_rms(music / (np.std(music) + 1e-3) + _drums(n_samples, sample_rate_hz, beat, rng))
+    return unit_rms(music / (np.std(music) + 1e-3) + _drums(n_samples, sample_rate_hz, beat, rng))
 
 
 def _note(
@@ -39,7 +37,7 @@ def _note(
     time = np.arange(n_samples)
     vibrato = 1 + 0.003 * np.sin(2 * np.pi * 5.5 * time / sample_rate_hz)
     strike = np.minimum(time / (0.005 * sample_rate_hz), 1) * np.minimum((n_samples - time) / 200, 1)
-    return coloured.harmonics(pitch_hz * vibrato, sample_rate_hz, overtones + 0j) * strike * np.exp(-time / decay_samples)
+    return harmonics(pitch_hz * vibrato, sample_rate_hz, overtones + 0j) * strike * np.exp(-time / decay_samples)
 
 
 def _drums(n_samples: int, sample_rate_hz: int, beat: int, rng: np.random.Generator) -> np.ndarray:

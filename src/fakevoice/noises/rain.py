@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from fakevoice import lookup
-
-coloured = lookup.load("noises", "coloured")
+from fakevoice.noise_shapes import band, impulses, ring, shaped_noise, slow_curve, unit_rms
 
 
 def make(n_samples: int, sample_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -16,10 +14,10 @@ def make(n_samples: int, sample_rate_hz: int, rng: np.random.Generator) -> np.nd
     Returns:
         (n_samples,) float32 of RMS 1.
     """
-    hiss = coloured.shaped_noise(n_samples, sample_rate_hz, rng, coloured.band(rng.uniform(400, 2000), 6000))
-    rain = 0.3 * hiss * coloured.slow_curve(n_samples, sample_rate_hz, rng, 1.0, 0.4, 1.0)
+    hiss = shaped_noise(n_samples, sample_rate_hz, rng, band(rng.uniform(400, 2000), 6000))
+    rain = 0.3 * hiss * slow_curve(n_samples, sample_rate_hz, rng, 1.0, 0.4, 1.0)
     for _ in range(5):  # sizes of drop
-        drops = coloured.impulses(n_samples, sample_rate_hz, rng, rng.uniform(10, 150))
-        ringing = coloured.ring(drops, sample_rate_hz, rng.uniform(500, 6500), 10 ** rng.uniform(-2.3, -1.3))
+        drops = impulses(n_samples, sample_rate_hz, rng, rng.uniform(10, 150))
+        ringing = ring(drops, sample_rate_hz, rng.uniform(500, 6500), 10 ** rng.uniform(-2.3, -1.3))
         rain += rng.uniform(0.02, 0.3) * ringing / (np.std(ringing) + 1e-3)
-    return coloured.unit_rms(rain)
+    return unit_rms(rain)

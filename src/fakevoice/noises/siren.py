@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from fakevoice import lookup
-
-coloured = lookup.load("noises", "coloured")
+from fakevoice.noise_shapes import harmonics, shaped_noise, slow_curve, unit_rms
 
 
 def make(n_samples: int, sample_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -18,12 +16,12 @@ def make(n_samples: int, sample_rate_hz: int, rng: np.random.Generator) -> np.nd
     """
     turns = rng.uniform(0, 1) + np.arange(n_samples) / sample_rate_hz * 10 ** rng.uniform(-0.7, 0.6)
     sweep = SWEEPS[rng.integers(len(SWEEPS))](turns)
-    passing = coloured.slow_curve(n_samples, sample_rate_hz, rng, 0.4, -1.0, 1.0)
+    passing = slow_curve(n_samples, sample_rate_hz, rng, 0.4, -1.0, 1.0)
     pitch_hz = rng.uniform(350, 1100) * 2 ** (rng.uniform(0.2, 1.2) * sweep + 0.06 * passing)
     amplitudes = np.arange(1, 9) ** -rng.uniform(0.8, 2.5) * rng.uniform(0.3, 1.0, 8)
-    tone = coloured.harmonics(pitch_hz, sample_rate_hz, amplitudes + 0j)
-    street = coloured.shaped_noise(n_samples, sample_rate_hz, rng, lambda hz: 1 / (1 + hz / 300))
-    return coloured.unit_rms(tone / (np.std(tone) + 1e-3) * (1.2 + passing) + rng.uniform(0.1, 0.7) * street)
+    tone = harmonics(pitch_hz, sample_rate_hz, amplitudes + 0j)
+    street = shaped_noise(n_samples, sample_rate_hz, rng, lambda hz: 1 / (1 + hz / 300))
+    return unit_rms(tone / (np.std(tone) + 1e-3) * (1.2 + passing) + rng.uniform(0.1, 0.7) * street)
 
 
 def _wail(turns: np.ndarray) -> np.ndarray:

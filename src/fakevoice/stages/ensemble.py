@@ -11,7 +11,7 @@ READS = ("seed", "task", "classes", "metric", "networks", "ensemble")
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
     calibrator, metric = f"calibrators/{config.ensemble.calibrator}", f"metrics/{config.metric}"
-    return ["ensemble", "ensemble_runs", "bootstrap", "tasks", "calibration", calibrator, metric]
+    return ["ensemble", "ensemble_runs", "bootstrap", "prior", "tasks", "calibration", calibrator, metric]
 
 
 def run(config: Config, paths: Paths) -> list[Path]:

@@ -9,13 +9,18 @@ AFTER = ("prepare", "scenes")
 READS = ("seed", "sample_rate_hz", "clip_duration_s", "scenes", "spectrogram", "features", "pooled", "shard_size")
 
 
+SOUND = ("audio", "spectrum", "pitch", "noise_shapes", "channel", "noise_bank", "rendering", "extraction")
+
+
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
+    return [*_sound(config), "pooling", "voicing", *(f"features/{name}" for name in config.features)]
+
+
+def _sound(config: Config) -> list[str]:
     noises = config.scenes.noises or lookup.names("noises")
     vocoders = config.scenes.vocoders or lookup.names("vocoders")
-    plugins = [f"features/{n}" for n in config.features]
-    plugins += [f"noises/{n}" for n in noises] + [f"vocoders/{n}" for n in vocoders]
-    return ["audio", "spectrum", "channel", "noise_bank", "rendering", "extraction", "pooling", "voicing", *plugins]
+    return [*SOUND, *(f"noises/{name}" for name in noises), *(f"vocoders/{name}" for name in vocoders)]
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
@@ -26,16 +31,17 @@ def run(config: Config, paths: Paths) -> list[Path]:
 
     prepared, drawn = paths.stage("prepare"), paths.stage("scenes")
     clips = read_table(prepared / "clips.csv", CLIP_TEXT)
-    test, train = clips[clips["split"] == "test"], clips[clips["split"] == "train"]
+    train, test, unlabeled = (clips[clips["split"] == split] for split in ("train", "test", "unlabeled"))
     sources = Sources(
-        splits={"scenes": read_table(drawn / "scenes.csv", SCENE_TEXT), "test": test},
+        splits={"scenes": read_table(drawn / "scenes.csv", SCENE_TEXT), "test": test, "unlabeled": unlabeled},
         voices=read_table(drawn / "voices.csv", VOICE_TEXT),
         clip_paths=dict(zip(train["id"], train["path"], strict=True)),
         bank=drawn / "noise_bank.npy",
         raw=paths.raw,
     )
     made_from = [drawn / "scenes.csv", drawn / "voices.csv", drawn / "noise_bank.npy"]
-    hashes = {path.name: checksum(path) for path in (prepared / "audit.csv", *made_from)}
+    hashes = {module: lookup.source_hash(module) for module in _sound(config)}
+    hashes |= {path.name: checksum(path) for path in (prepared / "audit.csv", *made_from)}
     folders = feature_folders(paths.cache, config, hashes)
     manifests = fill(folders, sources, config)
     index = paths.stage("features") / "features.json"

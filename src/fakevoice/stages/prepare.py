@@ -1,6 +1,7 @@
 """Raw folder → clip table and audit: every file read once, everything wrong named before any work."""
 
 from pathlib import Path
+from types import ModuleType
 
 from fakevoice import lookup, storage
 from fakevoice.config import Config, Paths, digest
@@ -11,32 +12,36 @@ READS = ("competition", "dataset", "classes", "sample_rate_hz", "on_error")
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
-    return ["audio", "audit", f"datasets/{config.dataset.name}"]
+    return sorted({"audio", "audit", "datasets/dacon", f"datasets/{config.dataset.name}"})
 
 
 def inputs(config: Config, paths: Paths) -> dict[str, str]:
     """Names, sizes and times of all raw files; their content is hashed by the stage itself."""
+    _adapter(config, paths)
+    return {"raw": digest(storage.listing(paths.raw))}
+
+
+def _adapter(config: Config, paths: Paths) -> ModuleType:
+    """The dataset's adapter; one that makes its own data has made it, which is quick where it lies there already."""
     adapter = lookup.load("datasets", config.dataset.name)
     if hasattr(adapter, "make"):
         adapter.make(paths.raw, **config.dataset.args)
-    if not paths.raw.is_dir():
-        return {"raw": "missing"}
-    files = sorted(path for path in paths.raw.rglob("*") if path.is_file())
-    stats = [(str(path.relative_to(paths.raw)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return {"raw": digest(stats)}
+    return adapter
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
     """Write clips.csv, audit.csv, errors.csv, duplicates.csv, template.csv and fingerprints.npy."""
-    from fakevoice.audit import audit_clips, check_audit, check_duplicates
+    from fakevoice.audit import audit_clips, check_audit, check_duplicates, find_missing, summarise
     from fakevoice.errors import DataError
     from fakevoice.tables import write_table
 
-    adapter = lookup.load("datasets", config.dataset.name)
+    adapter = _adapter(config, paths)
     if not paths.raw.is_dir():
         raise DataError(f"no folder {paths.raw}. What `{config.dataset.name}` expects there:\n{adapter.EXPECTS}")
     args = {} if hasattr(adapter, "make") else config.dataset.args
-    clips, template = adapter.read(paths.raw, classes=config.classes, **args), adapter.template(paths.raw)
+    clips = adapter.read(paths.raw, classes=config.classes, **args)
+    template = adapter.template(paths.raw, classes=config.outputs, **args)
+    check_audit(find_missing(clips, paths.raw), config.on_error)
     audit, fingerprints = audit_clips(clips, paths.raw, config.sample_rate_hz)
     errors = check_audit(audit, config.on_error)
     duplicates = check_duplicates(clips, audit)
@@ -47,6 +52,5 @@ def run(config: Config, paths: Paths) -> list[Path]:
     for name, table in {**tables, "clips": clips[usable]}.items():
         write_table(folder / f"{name}.csv", table)
     storage.write_array(folder / "fingerprints.npy", fingerprints[usable])
-    counts = clips.groupby(["split", "label"]).size()
-    print("; ".join(f"{split} {label}: {n}".replace("  ", " ") for (split, label), n in counts.items()), flush=True)
+    print(f"{summarise(clips, audit)}, {len(duplicates)} pairs of the same sound", flush=True)
     return [folder / f"{name}.csv" for name in (*tables, "clips")] + [folder / "fingerprints.npy"]

@@ -14,7 +14,7 @@ def code(config: Config) -> list[str]:
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
-    """Write the models of every fold, ``oof.npy``, ``test.npy`` and ``importance.csv``."""
+    """Write the models of every fold, ``oof.npy``, ``<split>.npy`` and ``importance.csv``."""
     from fakevoice.stack_runs import stack
     from fakevoice.storage import read_json
     from fakevoice.tables import SCENE_TEXT, read_table

@@ -31,7 +31,7 @@ def run(config: Config, paths: Paths) -> list[Path]:
     submission = make_submission(template, test["id"], probability, config.outputs)
     check_submission(submission, template, test["id"])
     metrics = read_json(paths.stage("ensemble") / "metrics.json")
-    entry = {key: f"{metrics[key]:.6f}" for key in ("oof_score", "oof_low", "oof_high")}
+    entry = {key: f"{metrics[key]:.6f}" for key in ("oof_score", "expected_score", "expected_low", "expected_high")}
     entry |= {"config": config_hash(config), "experiment": config.experiment}
     path = write_submission(paths.submissions, config.competition, submission, entry)
     print(f"{path} holds {len(submission)} rows; {unreadable.sum()} unreadable clips got the prior", flush=True)

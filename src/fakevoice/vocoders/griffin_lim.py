@@ -4,9 +4,8 @@ from functools import cache
 
 import numpy as np
 
-from fakevoice import lookup, spectrum
-
-harmonic = lookup.load("vocoders", "harmonic")
+from fakevoice import spectrum
+from fakevoice.pitch import at_level_of, frame_size
 
 
 def resynthesize(waveform: np.ndarray, sample_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -22,14 +21,14 @@ def resynthesize(waveform: np.ndarray, sample_rate_hz: int, rng: np.random.Gener
     Source:
         Perraudin, Balazs & Søndergaard, "A fast Griffin-Lim algorithm", WASPAA 2013.
     """
-    n_fft = harmonic.frame_size(sample_rate_hz)
+    n_fft = frame_size(sample_rate_hz)
     hop_length = n_fft // 4
     bank, inverse = _filters(sample_rate_hz, n_fft, int(rng.choice([40, 48, 64, 80, 100])))
     magnitude = np.maximum(0, inverse @ (bank @ np.abs(spectrum.stft(waveform, n_fft, hop_length))))
     noise = rng.standard_normal(len(waveform))
     phases = _unit(spectrum.stft(noise, n_fft, hop_length))
     phases = _iterate(magnitude, phases, hop_length, len(waveform), int(rng.integers(2, 6)), rng.uniform(0.3, 0.99))
-    return harmonic.at_level_of(waveform, spectrum.istft(magnitude * phases, hop_length, len(waveform)))
+    return at_level_of(waveform, spectrum.istft(magnitude * phases, hop_length, len(waveform)))
 
 
 @cache

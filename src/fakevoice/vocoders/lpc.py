@@ -3,9 +3,8 @@
 import numpy as np
 import scipy.fft
 
-from fakevoice import lookup, spectrum
-
-harmonic = lookup.load("vocoders", "harmonic")
+from fakevoice import spectrum
+from fakevoice.pitch import at_level_of, f0_contour, frame_size, pulse_train, unit_power
 
 
 def resynthesize(waveform: np.ndarray, sample_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -21,14 +20,12 @@ def resynthesize(waveform: np.ndarray, sample_rate_hz: int, rng: np.random.Gener
     Source:
         Atal & Hanauer, "Speech analysis and synthesis by linear prediction", JASA 1971.
     """
-    n_fft = harmonic.frame_size(sample_rate_hz) // 2
+    n_fft = frame_size(sample_rate_hz) // 2
     hop_length = n_fft // int(rng.choice([3, 4, 5]))
     order = int(sample_rate_hz / 1000 * rng.uniform(0.9, 1.4)) + 2
     filters, gain = _all_pole_filters(spectrum.power_spectrogram(waveform, n_fft, hop_length), order, rng)
     excitation = _excitation(waveform, sample_rate_hz, n_fft, hop_length, rng)
-    return harmonic.at_level_of(
-        waveform, spectrum.istft(excitation * filters * gain, hop_length, len(waveform))
-    )
+    return at_level_of(waveform, spectrum.istft(excitation * filters * gain, hop_length, len(waveform)))
 
 
 def _all_pole_filters(power: np.ndarray, order: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +33,7 @@ def _all_pole_filters(power: np.ndarray, order: int, rng: np.random.Generator) -
     n_fft = 2 * (len(power) - 1)
     order = min(order, n_fft // 2)
     correlation = scipy.fft.irfft(power.T, axis=1)[:, : order + 1].astype(np.float64)  # (n_frames, order + 1)
-    correlation[:, 0] = correlation[:, 0] * (1 + 1e-5) + 1e-20  # a noise floor keeps the recursion stable
+    correlation[:, 0] = correlation[:, 0] * (1 + 1e-5) + 1e-30  # a noise floor keeps the recursion stable
     coefficients, error = levinson(correlation)
     widening = rng.uniform(0.97, 0.995) ** np.arange(order + 1)
     return 1 / scipy.fft.rfft(coefficients * widening, n=n_fft, axis=1).T, np.sqrt(error)
@@ -68,11 +65,10 @@ def _excitation(
     waveform: np.ndarray, sample_rate_hz: int, n_fft: int, hop_length: int, rng: np.random.Generator
 ) -> np.ndarray:
     """White frames (n_bins, n_frames) complex of mean power 1: pulses where voiced, noise elsewhere."""
-    f0_hz, _ = harmonic.f0_contour(waveform, sample_rate_hz, hop_length)
-    pulses = harmonic.pulse_train(f0_hz, sample_rate_hz, hop_length, len(waveform))
+    f0_hz, _ = f0_contour(waveform, sample_rate_hz, hop_length)
+    pulses = pulse_train(f0_hz, sample_rate_hz, hop_length, len(waveform))
     voiced, noise = (
-        harmonic.unit_power(spectrum.stft(signal, n_fft, hop_length))
-        for signal in (pulses, rng.standard_normal(len(waveform)))
+        unit_power(spectrum.stft(signal, n_fft, hop_length)) for signal in (pulses, rng.standard_normal(len(waveform)))
     )
     share = np.where(f0_hz > 0, rng.uniform(0.0, 0.25), 1.0)
     return np.sqrt(1 - share) * voiced + np.sqrt(share) * noise

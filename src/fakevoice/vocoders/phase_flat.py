@@ -3,9 +3,8 @@
 import numpy as np
 import scipy.fft
 
-from fakevoice import lookup, spectrum
-
-harmonic = lookup.load("vocoders", "harmonic")
+from fakevoice import spectrum
+from fakevoice.pitch import at_level_of, f0_contour, frame_size, pulse_train
 
 
 def resynthesize(waveform: np.ndarray, sample_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -21,7 +20,7 @@ def resynthesize(waveform: np.ndarray, sample_rate_hz: int, rng: np.random.Gener
     Returns:
         (n_samples,) float32 at the input's RMS.
     """
-    n_fft = harmonic.frame_size(sample_rate_hz) // int(rng.choice([1, 2]))
+    n_fft = frame_size(sample_rate_hz) // int(rng.choice([1, 2]))
     hop_length = n_fft // 4
     original = spectrum.stft(waveform, n_fft, hop_length)
     magnitude = np.abs(original)
@@ -30,7 +29,7 @@ def resynthesize(waveform: np.ndarray, sample_rate_hz: int, rng: np.random.Gener
     strength = rng.uniform(0.6, 1.0)
     turned = (1 - strength) * original + strength * magnitude * artificial
     flattened = magnitude * _direction(turned)
-    return harmonic.at_level_of(waveform, spectrum.istft(flattened, hop_length, len(waveform)))
+    return at_level_of(waveform, spectrum.istft(flattened, hop_length, len(waveform)))
 
 
 def _direction(spectrogram: np.ndarray) -> np.ndarray:
@@ -44,8 +43,8 @@ def _synchronous(
 ) -> np.ndarray:
     """Phases of a pulse train at the voice's pitch; random where it is unvoiced."""
     n_fft = 2 * (len(magnitude) - 1)
-    f0_hz, _ = harmonic.f0_contour(waveform, sample_rate_hz, hop_length)
-    pulses = harmonic.pulse_train(f0_hz, sample_rate_hz, hop_length, len(waveform))
+    f0_hz, _ = f0_contour(waveform, sample_rate_hz, hop_length)
+    pulses = pulse_train(f0_hz, sample_rate_hz, hop_length, len(waveform))
     return _direction(spectrum.stft(pulses + 1e-2 * rng.standard_normal(len(pulses)), n_fft, hop_length))
 
 

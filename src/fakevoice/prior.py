@@ -1,0 +1,66 @@
+"""How often each class is heard in the unlabeled clips, and what that changes in the probabilities.
+
+Scenes are drawn with states as frequent as the config says; nobody knows how frequent they are in the
+test. The unlabeled clips come from the test's environment, so the calibrated ensemble can count.
+"""
+
+import numpy as np
+from scipy.special import expit, logit
+
+N_ITERATIONS = 500
+TOLERANCE = 1e-7
+LEAST = 0.02  # no class is ever held to be rarer, or more certain, than this
+
+
+def estimate_shares(probability: np.ndarray, simulated: np.ndarray, pseudo_share: float) -> np.ndarray:
+    """Shares of each output by expectation maximisation, drawn towards the simulated ones.
+
+    Source: Saerens, Latinne & Decaestecker, "Adjusting the outputs of a classifier to new a priori
+    probabilities", Neural Computation 14, 2002; the pseudo-counts make it a maximum a posteriori estimate.
+
+    Args:
+        probability: (n_clips, n_outputs), calibrated at the simulated shares.
+        simulated: (n_outputs,) shares among the scenes.
+        pseudo_share: weight of the simulated shares, as a fraction of the number of clips.
+
+    Returns:
+        (n_outputs,) float64.
+    """
+    shares = simulated.astype(np.float64)
+    for _ in range(N_ITERATIONS):
+        counted = adjust(probability, log_odds_shift(shares, simulated)).mean(axis=0)
+        updated = np.clip((counted + pseudo_share * simulated) / (1 + pseudo_share), LEAST, 1 - LEAST)
+        if np.abs(updated - shares).max() < TOLERANCE:
+            break
+        shares = updated
+    return shares
+
+
+def log_odds_shift(shares: np.ndarray, simulated: np.ndarray) -> np.ndarray:
+    """What to add to the log-odds of each output when its share is another one than in training."""
+    return logit(np.clip(shares, LEAST, 1 - LEAST)) - logit(np.clip(simulated, LEAST, 1 - LEAST))
+
+
+def adjust(probability: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Probabilities (n_clips, n_outputs) after a shift of their log-odds."""
+    return expit(logit(probability) + shift)
+
+
+def resample_to_shares(target: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:
+    """Rows drawn so that each output is as frequent as `shares` says, by raking over the label combinations.
+
+    Source: Deming & Stephan, Annals of Mathematical Statistics 11, 1940.
+
+    Args:
+        target: (n_scenes, n_outputs) of 0 and 1.
+
+    Returns:
+        (n_scenes,) int row numbers.
+    """
+    weight = np.ones(len(target))
+    for _ in range(100):
+        for output, share in zip(target.T.astype(bool), shares, strict=True):
+            if output.any() and not output.all():
+                weight[output] *= share / weight[output].sum()
+                weight[~output] *= (1 - share) / weight[~output].sum()
+    return np.random.default_rng([seed, 5]).choice(len(target), len(target), p=weight / weight.sum())

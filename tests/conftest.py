@@ -1,0 +1,92 @@
+"""What many tests share: the whole line, run once on a tiny demo in a folder of its own."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fakevoice.config import Config, Paths, load_config, paths
+from fakevoice.line import run_line
+from fakevoice.storage import checksum
+
+TINY = [
+    "dataset.args.n_train=60",
+    "dataset.args.n_test=16",
+    "dataset.args.n_unlabeled=8",
+    "scenes.n_scenes=96",
+    "shard_size=32",
+    "folds.n_folds=2",
+    *(f"networks.{name}.training.{word}" for name in ("mel", "mfcc") for word in ("n_epochs=2", "batch_size=16")),
+    *(f"networks.{name}.model.args.width=4" for name in ("mel", "mfcc")),
+    "stacker.n_rounds=10",
+    "stacker.min_rows_per_leaf=5",
+    "ensemble.n_bootstrap=20",
+]
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A line that has been run to its end.
+
+    Attributes:
+        home: FAKEVOICE_HOME of the run.
+        overrides: the key=value words that make `config` of ``demo``.
+        paths: folders of the run.
+    """
+
+    home: Path
+    config: Config
+    overrides: list[str]
+    paths: Paths
+
+    def copy(self, folder: Path) -> Path:
+        """An independent home with the same artefacts, up to date as the original is."""
+        return shutil.copytree(self.home, folder / "home")
+
+    def contents(self) -> dict[str, str]:
+        """Path → checksum of every artefact; TensorBoard's events are stamped with the time of writing."""
+        files = [path for path in self.home.rglob("*") if path.is_file() and not path.name.startswith((".lock", "eve"))]
+        return {str(path.relative_to(self.home)): checksum(path) for path in files}
+
+    def times(self) -> dict[str, int]:
+        """Path → when each artefact was written, in ns."""
+        return {name: (self.home / name).stat().st_mtime_ns for name in self.contents()}
+
+    def stage_file(self, name: str) -> Path:
+        """The one artefact whose path ends with `name`."""
+        (found,) = self.home.rglob(name)
+        return found
+
+    def submission(self) -> Path:
+        """The file that is uploaded."""
+        (found,) = (self.home / "submissions").glob("demo-*.csv")
+        return found
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory) -> FinishedRun:
+    """The line on a tiny demo, in this process, so that its warnings are errors; tests only read it."""
+    home = tmp_path_factory.mktemp("finished") / "home"
+    config = load_config("demo", TINY)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FAKEVOICE_HOME", str(home))
+        environment.setenv("LOKY_MAX_CPU_COUNT", "1")  # starting workers takes longer than this work
+        assert run_line(config)
+        return FinishedRun(home, config, list(TINY), paths(config))
+
+
+@pytest.fixture
+def at_home(finished_run, monkeypatch) -> FinishedRun:
+    """The finished run, with its home as FAKEVOICE_HOME during the test, for looking only."""
+    monkeypatch.setenv("FAKEVOICE_HOME", str(finished_run.home))
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    return finished_run
+
+
+@pytest.fixture
+def damageable(at_home, tmp_path, monkeypatch) -> FinishedRun:
+    """A copy of the finished run that is FAKEVOICE_HOME during the test, and may be damaged."""
+    home = at_home.copy(tmp_path)
+    monkeypatch.setenv("FAKEVOICE_HOME", str(home))
+    return FinishedRun(home, at_home.config, at_home.overrides, paths(at_home.config))

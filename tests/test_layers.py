@@ -1,0 +1,101 @@
+"""The order of the package: a module imports from lower levels only, and what is heavy stays out until it is needed."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "fakevoice"
+LEVELS = (
+    "errors progress",
+    "config lookup storage audio spectrum channel workers predictions",
+    "tables tasks voicing bootstrap calibration",
+    "datasets features augment models metrics calibrators vocoders noises",  # plug-ins, a folder each
+    "audit folds scenes noise_bank pooling stacker ensemble measuring submission",
+    "rendering extraction",
+    "cache",
+    "batches stack_runs ensemble_runs",
+    "trainer",
+    "fold_runs inference",
+    "stages",
+    "line",
+    "cli",
+    "__main__",
+)
+LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
+MODULES = sorted(file.relative_to(PACKAGE).with_suffix("").as_posix() for file in PACKAGE.rglob("*.py"))
+HEAVY = {"torch", "torchvision", "timm", "librosa", "lightgbm", "albumentations", "cv2", "sklearn"}
+OUTSIDE = re.compile(r"(?:^|[\s'\"=:])(?:\.\./|~/|/(?:home|work|tmp|root|mnt|opt|usr|var|etc|Users)\b)")
+
+
+def tree_of(module: str) -> ast.Module:
+    return ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+
+
+def imported_by(module: str) -> Iterator[str]:
+    """Modules of the package, e.g. ``spectrum`` or ``features.mel``, also those imported inside functions."""
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.removeprefix("fakevoice.") for alias in node.names if "fakevoice" in alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module} imports relatively"
+            if node.module == "fakevoice":
+                yield from (alias.name for alias in node.names)
+            elif node.module.startswith("fakevoice."):
+                yield node.module.removeprefix("fakevoice.")
+
+
+def test_every_module_has_a_level():
+    assert {module.split("/")[0] for module in MODULES} - {"__init__"} == set(LEVEL)
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "__init__"])
+def test_imports_go_down(module):
+    level = LEVEL[module.split("/")[0]]
+    sideways_or_up = [name for name in imported_by(module) if LEVEL[name.split(".")[0]] >= level]
+    assert not sideways_or_up
+
+
+def test_packages_run_nothing_on_import():
+    for module in MODULES:
+        if module.endswith("__init__"):
+            kinds = {type(node) for node in tree_of(module).body}
+            assert kinds <= {ast.Expr, ast.Assign}, module
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_path_outside_the_project(module):
+    texts = [node.value for node in ast.walk(tree_of(module)) if isinstance(node, ast.Constant)]
+    assert not [text for text in texts if isinstance(text, str) and OUTSIDE.search(text)]
+
+
+def heavy_after(code: str, **environment: str) -> set[str]:
+    """Heavy libraries that a fresh interpreter has loaded after running some code."""
+    report = "import sys; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); {code}; {report}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | environment,
+    )
+    return HEAVY & set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("code", ["import fakevoice.cli", "import fakevoice.line", "import fakevoice.config"])
+def test_light_to_import(code):
+    assert not heavy_after(code)
+
+
+def test_every_stage_is_light_to_import():
+    assert not heavy_after("from fakevoice import line, lookup; [lookup.load('stages', s) for s in line.STAGES]")
+
+
+def test_status_of_a_finished_run_is_light(finished_run):
+    words = ["status", "--config", "demo", *finished_run.overrides]
+    assert not heavy_after(f"from fakevoice.cli import main; main({words!r})", FAKEVOICE_HOME=str(finished_run.home))

@@ -1,0 +1,150 @@
+"""The line does what has changed and nothing else, and says why."""
+
+import shutil
+
+import pytest
+
+from fakevoice import lookup
+from fakevoice.cli import main
+from fakevoice.config import load_config
+from fakevoice.line import STAGES, run_line, stale_stages
+
+
+def after(stage: str, *left_alone: str) -> list[str]:
+    return [name for name in STAGES[STAGES.index(stage) :] if name not in left_alone]
+
+
+def stale(config) -> list[str]:
+    return [name for name, reason in stale_stages(config) if reason]
+
+
+def test_second_run_touches_nothing(damageable, capsys):
+    contents, times = damageable.contents(), damageable.times()
+    assert main(["all", "--config", "demo", *damageable.overrides]) == 0
+    assert "everything is up to date" in capsys.readouterr().out
+    assert damageable.contents() == contents
+    assert damageable.times() == times
+
+
+def test_same_seed_in_another_folder_gives_the_same_bytes(finished_run, damageable):
+    for path in damageable.home.iterdir():
+        if path.name != "data":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert run_line(damageable.config)
+    assert damageable.contents() == finished_run.contents()
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("networks.mel.training.learning_rate=0.001", after("train")),
+        ("networks.mel.training.n_epochs=3", after("train")),
+        ("networks.mfcc.model.args.width=5", after("train")),
+        ("features.mel.n_mels=48", after("features")),
+        ("spectrogram.hop_length=128", after("features")),
+        ("shard_size=31", after("features")),
+        ("scenes.n_scenes=95", after("scenes")),
+        ("scenes.snr_db=[0.0,20.0]", after("scenes")),
+        ("folds.n_folds=3", after("folds")),
+        ("folds.groups=derived", after("folds")),
+        ("stacker.n_rounds=11", after("stack")),
+        ("ensemble.shrinkage=0.5", after("ensemble")),
+        ("metric=brier", after("ensemble")),
+        ("on_error=mark", after("prepare")),
+    ],
+)
+def test_a_changed_key_makes_its_stage_and_what_comes_after_stale(at_home, word, expected):
+    assert stale(load_config("demo", [*at_home.overrides, word])) == expected
+
+
+def test_another_number_of_bands_makes_that_feature_anew(damageable):
+    def shards(name: str) -> dict:
+        return {path: path.stat().st_mtime_ns for path in damageable.paths.cache.glob(f"{name}-*/*.npy")}
+
+    before = {name: shards(name) for name in ("mel", "mfcc", "pooled")}
+    run_line(load_config("demo", [*damageable.overrides, "features.mel.n_mels=48"]), "features")
+    assert shards("mfcc") == before["mfcc"]
+    for name in ("mel", "pooled"):
+        assert len(shards(name)) == 2 * len(before[name])
+        assert before[name].items() <= shards(name).items()  # the old ones lie there for going back
+
+
+@pytest.mark.parametrize(
+    ("module", "stage"),
+    [
+        ("audit", "prepare"),
+        ("datasets/demo", "prepare"),
+        ("audio", "prepare"),
+        ("folds", "folds"),
+        ("scenes", "scenes"),
+        ("noise_bank", "scenes"),
+        ("rendering", "features"),
+        ("features/mfcc", "features"),
+        ("noises/rain", "features"),
+        ("vocoders/lpc", "features"),
+        ("pooling", "features"),
+        ("trainer", "train"),
+        ("models/resnet", "train"),
+        ("augment/spec_augment", "train"),
+        ("stacker", "stack"),
+        ("stack_runs", "stack"),
+        ("ensemble", "ensemble"),
+        ("calibrators/platt", "ensemble"),
+        ("metrics/dacon_score", "ensemble"),
+        ("submission", "submission"),
+    ],
+)
+def test_edited_code_makes_its_stage_stale(at_home, monkeypatch, module, stage):
+    original = lookup.source_hash
+    monkeypatch.setattr(lookup, "source_hash", lambda name: "edited" if name == module else original(name))
+    reasons = dict(stale_stages(at_home.config))
+    assert reasons[stage] == f"code of {module} changed"
+    assert [name for name in after(stage) if not reasons[name]] == []
+
+
+@pytest.mark.parametrize(("module", "stage"), [("spectrum", "prepare"), ("spectrum", "scenes"), ("audio", "scenes")])
+def test_code_that_a_stage_reads_through_another_module_counts(finished_run, module, stage):
+    assert module in lookup.load("stages", stage).code(finished_run.config)
+
+
+def test_a_changed_raw_file_makes_everything_stale(damageable):
+    with (damageable.home / "data/demo/train_meta.csv").open("a") as file:
+        file.write("\n")
+    assert dict(stale_stages(damageable.config))["prepare"] == "input raw changed"
+
+
+def test_status_names_the_reason(at_home, capsys):
+    words = [*at_home.overrides, "stacker.n_rounds=11"]
+    assert main(["status", "--config", "demo", *words]) == 0
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()[1:])
+    assert lines["train"] == "up to date"
+    assert lines["stack"] == "stale: config key stacker.n_rounds changed"
+    assert lines["ensemble"] == "stale: comes after stack"
+
+
+def test_status_before_the_first_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKEVOICE_HOME", str(tmp_path))
+    assert [reason for _, reason in stale_stages(load_config("demo"))] == ["never run"] * len(STAGES)
+    assert not (tmp_path / "runs").exists()  # looking leaves nothing behind
+
+
+@pytest.mark.parametrize("stage", ["folds", "stack", "ensemble"])
+def test_force_redoes_one_stage_with_equal_bytes(damageable, stage):
+    contents, times = damageable.contents(), damageable.times()
+    assert run_line(damageable.config, stage, force=stage)
+    assert damageable.contents() == contents
+    written = {name for name, time in damageable.times().items() if time != times[name]}
+    assert written
+    assert {name for name in written if name != "folds.csv"} == {
+        name for name in contents if name.startswith(f"runs/demo/default/{stage}/")
+    }
+
+
+def test_a_change_of_one_network_trains_that_one_alone(damageable):
+    def weights() -> dict:
+        files = damageable.paths.stage("train").rglob("*.safetensors")
+        return {path.parent.parent.name + path.parent.name: path.stat().st_mtime_ns for path in files}
+
+    before = weights()
+    run_line(load_config("demo", [*damageable.overrides, "networks.mfcc.training.learning_rate=0.001"]), "train")
+    assert {name for name, time in weights().items() if time != before[name]} == {"mfccfold0", "mfccfold1"}

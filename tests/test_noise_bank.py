@@ -1,0 +1,93 @@
+"""Mined noise holds no voice, keeps its fold, and can be lengthened without a seam."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from fakevoice.channel import rms
+from fakevoice.noise_bank import SEGMENT_S, extend_noise, mine_noises
+
+RATE = 16_000
+
+
+def voice(duration_s: float) -> np.ndarray:
+    time_s = np.arange(round(duration_s * RATE)) / RATE
+    return sum(np.sin(2 * np.pi * k * 130 * time_s + k) for k in range(1, 25)).astype(np.float32) / 50
+
+
+def noise(duration_s: float, seed: int = 0) -> np.ndarray:
+    return 0.05 * np.random.default_rng(seed).standard_normal(round(duration_s * RATE)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    """Noise alone, a voice alone, noise then a voice, silence, a file that is no audio, and a train clip."""
+    folder = tmp_path_factory.mktemp("raw")
+    sounds = {
+        "noise": noise(5.0, 1),
+        "voice": voice(5.0) + noise(5.0) / 10,
+        "both": np.concatenate([noise(2.0, 2), voice(3.0)]),
+        "silence": np.zeros(5 * RATE, np.float32),
+        "train": noise(5.0, 3),
+    }
+    for name, waveform in sounds.items():
+        soundfile.write(folder / f"{name}.wav", waveform, RATE)
+    (folder / "text.wav").write_text("no audio")
+    names = [*sounds, "text"]
+    splits = ["train" if name == "train" else "unlabeled" for name in names]
+    return folder, pd.DataFrame({"id": names, "path": [f"{name}.wav" for name in names], "split": splits})
+
+
+@pytest.fixture(scope="module")
+def mined(raw):
+    folder, clips = raw
+    return mine_noises(clips, folder, RATE, 2)
+
+
+def test_only_voiceless_parts_of_unlabeled_clips(mined):
+    table, _ = mined
+    assert set(table["clip"]) == {"noise", "both"}
+    assert (table.loc[table["clip"] == "both", "start_s"] + SEGMENT_S <= 2.1).all()
+    assert table["segment"].tolist() == list(range(len(table)))
+
+
+def test_segments_have_unit_level(mined):
+    table, bank = mined
+    assert bank.shape == (len(table), round(SEGMENT_S * RATE)) and bank.dtype == np.float32
+    np.testing.assert_allclose([rms(segment) for segment in bank], 1.0, atol=1e-3)
+
+
+def test_segments_of_a_clip_share_a_fold(mined):
+    table, _ = mined
+    assert (table.groupby("clip")["fold"].nunique() == 1).all()
+    assert set(table["fold"]) <= {0, 1}
+    assert (table["clip"] == "noise").sum() == 3
+
+
+def test_segments_of_a_clip_do_not_overlap(mined):
+    table, _ = mined
+    gaps = table.groupby("clip")["start_s"].diff().dropna()
+    assert (gaps >= SEGMENT_S).all()
+
+
+def test_no_unlabeled_clips_no_bank(raw):
+    folder, clips = raw
+    table, bank = mine_noises(clips[clips["split"] == "train"], folder, RATE, 2)
+    assert table.empty and bank.shape == (0, round(SEGMENT_S * RATE))
+
+
+@pytest.mark.parametrize("n_samples", [100, 24_000, 80_000])
+def test_extended_noise_is_as_long_and_as_loud_as_asked(n_samples):
+    extended = extend_noise(20 * noise(1.5), n_samples, RATE, np.random.default_rng(0))
+    assert extended.shape == (n_samples,) and extended.dtype == np.float32
+    if n_samples > RATE:
+        levels = [rms(part) for part in np.array_split(extended, n_samples // 1600)]
+        assert min(levels) > 0.85 and max(levels) < 1.15  # no dip and no bump at the joints
+
+
+def test_extended_noise_does_not_repeat_itself():
+    extended = extend_noise(20 * noise(1.5), 80_000, RATE, np.random.default_rng(0))
+    spectrum = np.abs(np.fft.rfft(extended, 160_000)) ** 2
+    correlation = np.fft.irfft(spectrum)[RATE // 10 : 80_000] / np.sum(extended**2)
+    assert np.abs(correlation).max() < 0.7

@@ -1,0 +1,158 @@
+"""A row of the tables is a sound: always the same, as loud and as noisy as the row says."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fakevoice import channel, lookup
+from fakevoice.config import load_config
+from fakevoice.rendering import render, trim
+from fakevoice.scenes import VOICE_COLUMNS
+
+RATE = 16_000
+CONFIG = load_config("demo", ["scenes.n_scenes=10"])
+BANK = np.random.default_rng(5).standard_normal((3, 24_000)).astype(np.float32)
+RECORDINGS = {
+    "long": 0.1 * np.random.default_rng(1).standard_normal(4 * RATE).astype(np.float32),
+    "short": 0.1 * np.random.default_rng(2).standard_normal(RATE // 4).astype(np.float32),
+    "sample": np.ones(1, np.float32),
+    "silence": np.zeros(RATE, np.float32),
+    "constant": np.full(RATE, 0.5, np.float32),
+}
+
+
+def scene_of(**changes) -> SimpleNamespace:
+    row = {"scene": "S0", "state": "real", "fold": 0, "seed": 7, "snr_db": 10.0, "noise": "", "event": ""}
+    row |= {"event_db": 0.0, "codec": "", "level_dbfs": -20.0, "clipped": 0.0}
+    return SimpleNamespace(**(row | changes))
+
+
+def voice_of(*clips: str, **changes) -> pd.DataFrame:
+    row = dict.fromkeys(VOICE_COLUMNS, 0.0) | {"scene": "S0", "slot": 0, "group": "g", "label": "real", "vocoder": ""}
+    row |= {"gain_db": 0.0, "offset_s": 1.0, "duration_s": 2.0, "start": 0.5}
+    return pd.DataFrame([row | changes | {"part": part, "clip": clip} for part, clip in enumerate(clips)])
+
+
+def sound(scene: SimpleNamespace, voices: pd.DataFrame, config=CONFIG) -> np.ndarray:
+    waveform = render(scene, voices, RECORDINGS.__getitem__, BANK, config)
+    assert waveform.shape == (config.n_samples,) and waveform.dtype == np.float32 and np.isfinite(waveform).all()
+    return waveform
+
+
+EVERYTHING = {"noise": "mined:1", "event": "rain", "codec": "vorbis", "clipped": 0.01}
+EFFECTS = {"vocoder": "lpc", "rt60_s": 0.3, "equalizer_db": 8.0, "band_limit_hz": 4000.0, "low_cut_hz": 100.0}
+
+
+def test_same_row_same_samples():
+    voices = voice_of("long", **EFFECTS)
+    first, second = sound(scene_of(**EVERYTHING), voices), sound(scene_of(**EVERYTHING), voices)
+    assert first.tobytes() == second.tobytes()
+
+
+def test_another_seed_is_another_sound():
+    voices = voice_of("long", **EFFECTS)
+    first, second = (sound(scene_of(seed=seed, **EVERYTHING), voices) for seed in (7, 8))
+    assert np.corrcoef(first, second)[0, 1] < 0.99
+    other_run = CONFIG.model_copy(update={"seed": 1})
+    assert not np.array_equal(first, sound(scene_of(**EVERYTHING), voices, other_run))
+
+
+def test_recordings_and_bank_are_left_alone():
+    before = {name: waveform.copy() for name, waveform in RECORDINGS.items()}, BANK.copy()
+    sound(scene_of(**EVERYTHING), voice_of("long", **EFFECTS))
+    assert all(np.array_equal(RECORDINGS[name], waveform) for name, waveform in before[0].items())
+    assert np.array_equal(BANK, before[1])
+
+
+@pytest.mark.parametrize("noise", ["mined:0", "hum", "coloured"])
+@pytest.mark.parametrize("snr_db", [0.0, 12.0, 25.0])
+def test_noise_is_as_far_below_the_voice_as_asked(noise, snr_db):
+    voices = voice_of("long")
+    voice = sound(scene_of(), voices)
+    mixture = sound(scene_of(noise=noise, snr_db=snr_db), voices)
+    share = np.dot(mixture, voice) / np.dot(voice, voice)
+    rest = mixture - share * voice
+    heard = np.abs(voice) > 0
+    measured_db = 20 * np.log10(share * channel.rms(voice[heard]) / channel.rms(rest))
+    assert measured_db == pytest.approx(snr_db, abs=1.0)
+
+
+@pytest.mark.parametrize("level_dbfs", [-34.0, -20.0])
+@pytest.mark.parametrize("noise", ["", "rain"])
+def test_the_scene_is_as_loud_as_asked(level_dbfs, noise):
+    waveform = sound(scene_of(noise=noise, level_dbfs=level_dbfs), voice_of("long"))
+    assert 20 * np.log10(channel.rms(waveform)) == pytest.approx(level_dbfs, abs=0.1)
+
+
+def test_a_voice_lies_where_the_row_says():
+    heard = np.flatnonzero(sound(scene_of(), voice_of("long")))
+    assert heard[0] == pytest.approx(1.0 * RATE, abs=2) and heard[-1] == pytest.approx(3.0 * RATE, abs=2)
+
+
+def test_a_voice_may_go_on_with_other_recordings():
+    heard = np.abs(sound(scene_of(), voice_of("short", "short", "short"))) > 0
+    edges = np.flatnonzero(np.diff(heard.astype(int)))
+    assert 0.70 * RATE < heard.sum() <= 0.75 * RATE  # three quarters of a second, cut to whole frames
+    assert 0.80 * RATE <= edges[-1] - edges[0] <= 1.25 * RATE  # two pauses of 0.05 to 0.25 s
+
+
+def test_the_gain_between_two_voices():
+    loud, quiet = voice_of("long", offset_s=0.0), voice_of("long", offset_s=2.5, slot=1, gain_db=-6.0)
+    waveform = sound(scene_of(), pd.concat([loud, quiet]))
+    ratio_db = 20 * np.log10(channel.rms(waveform[: 2 * RATE]) / channel.rms(waveform[int(2.5 * RATE) :]))
+    silence_db = 20 * np.log10(np.sqrt(2.5 / 2))  # the second part ends with half a second of nothing
+    assert ratio_db == pytest.approx(6.0 + silence_db, abs=0.2)
+
+
+def test_no_voice_is_noise_alone():
+    nobody = voice_of("long").iloc[:0]
+    asked = []
+    waveform = render(scene_of(noise="rain", snr_db=np.nan, state="none"), nobody, asked.append, BANK, CONFIG)
+    assert not asked and channel.rms(waveform) == pytest.approx(0.1, rel=0.01)
+
+
+@pytest.mark.parametrize("clip", sorted(RECORDINGS))
+@pytest.mark.parametrize("vocoder", ["", *lookup.names("vocoders")])
+def test_odd_recordings_never_break_a_scene(clip, vocoder):
+    voices = voice_of(clip, **(EFFECTS | {"vocoder": vocoder}))
+    assert np.abs(sound(scene_of(noise="mined:2", clipped=0.01), voices)).max() > 0
+    sound(scene_of(), voices)
+
+
+@pytest.mark.parametrize("noise", lookup.names("noises"))
+def test_every_noise_can_be_an_event(noise):
+    quiet, with_event = sound(scene_of(), voice_of("long")), sound(scene_of(event=noise), voice_of("long"))
+    assert not np.array_equal(quiet, with_event)
+
+
+@pytest.mark.parametrize("codec", sorted(channel.CODECS))
+def test_every_codec_leaves_the_scene_recognisable(codec):
+    plain, coded = sound(scene_of(), voice_of("long")), sound(scene_of(codec=codec), voice_of("long"))
+    assert not np.array_equal(plain, coded) and np.corrcoef(plain, coded)[0, 1] > 0.5
+
+
+@pytest.mark.parametrize("codec", sorted(channel.CODECS))
+def test_every_codec_works_at_the_rate_of_every_shipped_config(codec):
+    for name in ("dacon", "voices"):
+        config = load_config(name, ["clip_duration_s=2"])
+        sound(scene_of(codec=codec), voice_of("long", offset_s=0.0), config)
+
+
+def test_without_states_a_scene_is_its_clip():
+    tree = CONFIG.model_dump(mode="json") | {"scenes": {}}
+    config = type(CONFIG).model_validate(tree)
+    waveform = sound(scene_of(noise="rain", codec="gsm"), voice_of("long"), config)
+    assert np.array_equal(waveform[: 4 * RATE], RECORDINGS["long"]) and not waveform[4 * RATE :].any()
+
+
+def test_trim_cuts_the_quiet_ends_and_nothing_else():
+    padded = np.concatenate([np.zeros(RATE), RECORDINGS["long"][:RATE], np.full(RATE, 1e-5), RECORDINGS["long"][:RATE]])
+    kept = trim(np.concatenate([padded, np.full(RATE // 2, 1e-5)]).astype(np.float32), RATE)
+    assert len(kept) == 3 * RATE
+
+
+@pytest.mark.parametrize("name", ["silence", "sample", "constant"])
+def test_trim_leaves_odd_recordings_alone(name):
+    assert np.array_equal(trim(RECORDINGS[name], RATE), RECORDINGS[name])

@@ -1,0 +1,185 @@
+"""Scenes stay inside their fold, follow their prior, and say truly what is heard."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fakevoice.channel import CODECS
+from fakevoice.config import load_config
+from fakevoice.errors import FoldsError
+from fakevoice.scenes import MIN_VOICE_S, SCENE_COLUMNS, VOICE_COLUMNS, draw_scenes, plain_scenes
+
+N_FOLDS, N_SCENES = 3, 1500
+
+
+def table_of_clips() -> pd.DataFrame:
+    """Per fold and class: one group of 20 clips, two of 2, durations from 0.3 to 5 s."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (f"{label}{fold}{group}{i}", f"{label}-g{fold}{group}", label, fold, rng.uniform(0.3, 5.0))
+        for fold in range(N_FOLDS)
+        for label in ("fake", "real")
+        for group, size in enumerate((20, 2, 2))
+        for i in range(size)
+    ]
+    return pd.DataFrame(rows, columns=["id", "group", "label", "fold", "duration_s"])
+
+
+def config_with(*words: str):
+    return load_config("demo", [f"scenes.n_scenes={N_SCENES}", f"folds.n_folds={N_FOLDS}", *words])
+
+
+NOISES = pd.DataFrame({"segment": range(9), "fold": [i % N_FOLDS for i in range(9)]})
+
+
+@pytest.fixture(scope="module")
+def clips() -> pd.DataFrame:
+    return table_of_clips()
+
+
+@pytest.fixture(scope="module")
+def drawn(clips) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return draw_scenes(clips, NOISES, config_with())
+
+
+def with_clips(voices: pd.DataFrame, scenes: pd.DataFrame, clips: pd.DataFrame) -> pd.DataFrame:
+    both = voices.merge(scenes[["scene", "fold", "state"]], on="scene", validate="m:1")
+    return both.merge(clips.rename(columns={"id": "clip"}), on="clip", suffixes=("", "_clip"), validate="m:1")
+
+
+def test_every_voice_comes_from_the_fold_of_its_scene(drawn, clips):
+    joined = with_clips(drawn[1], drawn[0], clips)
+    assert len(joined) == len(drawn[1])
+    assert (joined["fold"] == joined["fold_clip"]).all()
+    assert (joined["group"] == joined["group_clip"]).all()
+
+
+def test_every_mined_noise_comes_from_the_fold_of_its_scene(drawn):
+    scenes = drawn[0]
+    for column in ("noise", "event"):
+        mined = scenes[scenes[column].str.startswith("mined:")]
+        segment = mined[column].str.removeprefix("mined:").astype(int)
+        assert len(mined) > 50
+        assert (segment.to_numpy() % N_FOLDS == mined["fold"]).all()
+
+
+def test_folds_are_of_equal_size(drawn):
+    assert drawn[0]["fold"].value_counts().to_dict() == dict.fromkeys(range(N_FOLDS), N_SCENES // N_FOLDS)
+
+
+def test_states_follow_their_prior(drawn):
+    prior = pd.Series(config_with().scenes.states) * N_SCENES
+    counts = drawn[0]["state"].value_counts().reindex(prior.index, fill_value=0)
+    chi_square = float(((counts - prior) ** 2 / prior).sum())
+    assert chi_square < 20.5  # 5 degrees of freedom, p = 0.001
+
+
+def test_voices_are_what_the_state_says(drawn):
+    scenes, voices = drawn
+    heard = voices.groupby(["scene", "slot"])["label"].first().groupby("scene").apply("+".join)
+    state = scenes.set_index("scene")["state"]
+    assert (heard == state[state != "none"]).all()
+    assert set(state.index) - set(heard.index) == set(state[state == "none"].index)
+
+
+def test_a_resynthesised_voice_is_a_real_one_of_the_same_fold_called_fake(drawn, clips):
+    joined = with_clips(drawn[1], drawn[0], clips)
+    copied = joined["vocoder"] != ""
+    assert (joined.loc[copied, "label"] == "fake").all() and (joined.loc[copied, "label_clip"] == "real").all()
+    assert (joined.loc[copied, "fold"] == joined.loc[copied, "fold_clip"]).all()
+    assert (joined.loc[~copied, "label"] == joined.loc[~copied, "label_clip"]).all()
+    share = copied[joined["label"] == "fake"].mean()
+    assert share == pytest.approx(config_with().scenes.resynthesis_probability, abs=0.06)
+
+
+def test_groups_are_drawn_evenly_however_large(drawn):
+    voices = drawn[1].drop_duplicates(["scene", "slot"])
+    share = voices.loc[voices["label"] == "real", "group"].value_counts(normalize=True)
+    assert len(share) == 3 * N_FOLDS
+    assert share.between(0.6 / len(share), 1.4 / len(share)).all()  # by clips, the large ones would have 0.28
+
+
+def test_pieces_of_a_voice_share_a_group_and_settings(drawn):
+    shared = [column for column in VOICE_COLUMNS if column not in ("part", "clip")]
+    per_voice = drawn[1].groupby(["scene", "slot"])
+    assert (per_voice[shared].nunique(dropna=False) == 1).all(axis=None)
+    assert (per_voice["clip"].nunique() == per_voice.size()).all()
+
+
+def test_voices_lie_inside_the_clip(drawn):
+    voices, clip_s = drawn[1], config_with().clip_duration_s
+    assert (voices["offset_s"] >= 0).all() and (voices["duration_s"] >= MIN_VOICE_S - 1e-3).all()
+    assert (voices["offset_s"] + voices["duration_s"] <= clip_s + 2e-3).all()
+    assert voices["start"].between(0, 1).all()
+
+
+def test_lengths_do_not_tell_the_class(drawn):
+    voices = drawn[1].drop_duplicates(["scene", "slot"])
+    for column in ("duration_s", "offset_s", "gain_db", "rt60_s", "band_limit_hz"):
+        mean, spread = voices.groupby("label")[column].mean(), voices[column].std()
+        assert abs(mean["fake"] - mean["real"]) < 0.15 * spread
+
+
+def test_values_stay_in_their_ranges(drawn):
+    (scenes, voices), law = drawn, config_with().scenes
+    assert scenes["snr_db"].dropna().between(*law.snr_db).all()
+    assert scenes["level_dbfs"].between(*law.level_dbfs).all()
+    assert voices["gain_db"].between(*law.voice_gain_db).all()
+    assert voices.loc[voices["rt60_s"] > 0, "rt60_s"].between(*law.rt60_s).all()
+    assert voices.loc[voices["band_limit_hz"] > 0, "band_limit_hz"].between(*law.band_limit_hz).all()
+    assert set(scenes["codec"]) == {"", *CODECS}
+    assert scenes["clipped"].between(0, 0.02).all()
+
+
+def test_scenes_without_a_voice_always_have_noise(drawn):
+    silent = drawn[0][drawn[0]["state"] == "none"]
+    assert (silent["noise"] != "").all() and silent["snr_db"].isna().all()
+
+
+def test_same_seed_same_tables_other_seed_others(clips, drawn):
+    again = draw_scenes(clips, NOISES, config_with())
+    for ours, theirs in zip(drawn, again, strict=True):
+        pd.testing.assert_frame_equal(ours, theirs)
+    other = draw_scenes(clips, NOISES, config_with("seed=1"))
+    assert (other[0]["state"] != drawn[0]["state"]).any()
+
+
+def test_clips_of_other_folds_do_not_matter(clips, drawn):
+    reordered = pd.concat([clips[clips["fold"] == 0], clips[clips["fold"] != 0].sample(frac=1, random_state=0)])
+    scenes, voices = draw_scenes(reordered[reordered["id"] != "real111"], NOISES, config_with())
+    of_fold_0 = drawn[0]["scene"][drawn[0]["fold"] == 0]
+    for ours, theirs in ((drawn[0], scenes), (drawn[1], voices)):
+        ours, theirs = (t[t["scene"].isin(of_fold_0)].reset_index(drop=True) for t in (ours, theirs))
+        pd.testing.assert_frame_equal(ours, theirs)
+
+
+def test_more_scenes_keep_the_first_ones(clips, drawn):
+    fewer = draw_scenes(clips, NOISES, config_with("scenes.n_scenes=30"))
+    pd.testing.assert_frame_equal(fewer[0], drawn[0].head(30))
+
+
+@pytest.mark.parametrize("label", ["fake", "real"])
+def test_a_fold_without_a_class_is_an_error(clips, label):
+    lacking = clips[~((clips["fold"] == 1) & (clips["label"] == label))]
+    with pytest.raises(FoldsError, match=f"fold 1 has no clip of class '{label}'"):
+        draw_scenes(lacking, NOISES, config_with())
+
+
+def test_without_mined_noises_all_are_made(clips):
+    scenes, _ = draw_scenes(clips, NOISES.head(0), config_with("scenes.n_scenes=90", "scenes.noises=[hum,rain]"))
+    assert set(scenes["noise"]) == {"", "hum", "rain"}
+
+
+def test_vocoders_can_be_chosen(clips):
+    _, voices = draw_scenes(clips, NOISES, config_with("scenes.n_scenes=90", "scenes.vocoders=[lpc]"))
+    assert set(voices["vocoder"]) == {"", "lpc"}
+
+
+def test_plain_scenes_are_the_clips(clips):
+    scenes, voices = plain_scenes(clips.set_index(clips.index + 7))
+    assert list(scenes) == SCENE_COLUMNS and list(voices) == VOICE_COLUMNS
+    assert len(scenes) == len(voices) == len(clips) and scenes["scene"].is_unique
+    assert voices["scene"].tolist() == scenes["scene"].tolist()
+    assert voices["clip"].tolist() == clips["id"].tolist()
+    assert scenes["state"].tolist() == voices["label"].tolist() == clips["label"].tolist()
+    assert scenes["fold"].tolist() == clips["fold"].tolist()

@@ -1,0 +1,206 @@
+"""Artefacts are whole or not there, and damage is seen."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fakevoice import storage
+from fakevoice.errors import ArtefactError, LockedError
+
+SOURCE = Path(storage.__file__).parents[1]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_written_file_replaces_the_old_one(tmp_path):
+    storage.write_text(tmp_path / "deep" / "a.txt", "old")
+    storage.write_text(tmp_path / "deep" / "a.txt", "né")
+    assert (tmp_path / "deep" / "a.txt").read_bytes() == "né".encode()
+    assert names(tmp_path / "deep") == ["a.txt"]
+
+
+@pytest.mark.parametrize("stop", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_an_exception_inside_leaves_the_old_file(tmp_path, stop):
+    storage.write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(stop), storage.atomic_file(tmp_path / "a.txt") as file:
+        file.write(b"half")
+        raise stop
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, call):
+    storage.write_text(tmp_path / "a.txt", "old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(ArtefactError, match=r"cannot write .*a\.txt: No space left"):
+        storage.write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_the_content_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    order = []
+    replace, fsync = os.replace, os.fsync
+    monkeypatch.setattr(os, "fsync", lambda *args: order.append("fsync") or fsync(*args))
+    monkeypatch.setattr(os, "replace", lambda *args: order.append("replace") or replace(*args))
+    storage.write_bytes(tmp_path / "a", b"x")
+    assert order == ["fsync", "replace"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ArtefactError, match="file"):
+        storage.write_text(tmp_path / "file" / "a.txt", "x")
+
+
+def test_json_round_trip_with_sorted_keys(tmp_path):
+    storage.write_json(tmp_path / "a.json", {"b": [1, 0.1], "a": "é"})
+    storage.write_json(tmp_path / "b.json", {"a": "é", "b": [1, 0.1]})
+    assert storage.read_json(tmp_path / "a.json") == {"a": "é", "b": [1, 0.1]}
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
+def test_broken_json_is_named(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ArtefactError, match=r"a\.json"):
+        storage.read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("memory_map", [False, True])
+@pytest.mark.parametrize("shape", [(3, 2), (0, 4)])
+def test_array_round_trip(tmp_path, memory_map, shape):
+    array = np.arange(np.prod(shape), dtype=np.float16).reshape(shape)
+    storage.write_array(tmp_path / "a.npy", array)
+    read = storage.read_array(tmp_path / "a.npy", memory_map=memory_map)
+    assert read.dtype == np.float16 and np.array_equal(read, array)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_never_written(tmp_path, value):
+    with pytest.raises(ArtefactError, match="1 values not finite"):
+        storage.write_array(tmp_path / "a.npy", np.array([0.0, value], np.float32))
+    assert not names(tmp_path)
+
+
+def test_objects_are_neither_written_nor_read(tmp_path):
+    with pytest.raises(ValueError, match="Object arrays"):
+        storage.write_array(tmp_path / "a.npy", np.array([{}], object))
+    assert not names(tmp_path)
+    np.save(tmp_path / "b.npy", np.array([{}], object), allow_pickle=True)
+    with pytest.raises(ArtefactError, match=r"b\.npy"):
+        storage.read_array(tmp_path / "b.npy")
+
+
+@pytest.mark.parametrize("memory_map", [False, True])
+@pytest.mark.parametrize("kept", [0, 5, 100, 500])
+def test_a_cut_array_is_refused(tmp_path, memory_map, kept):
+    path = tmp_path / "a.npy"
+    storage.write_array(path, np.ones(1000, np.float32))
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ArtefactError, match=r"a\.npy.*--verify"):
+        storage.read_array(path, memory_map=memory_map)
+
+
+def test_an_archive_is_no_array(tmp_path):
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.savez(file, np.ones(3))
+    with pytest.raises(ArtefactError, match=r"a\.npy"):
+        storage.read_array(tmp_path / "a.npy")
+
+
+def described(folder: Path) -> tuple[Path, dict]:
+    path = folder / "runs" / "a.bin"
+    storage.write_bytes(path, bytes(100))
+    return path, storage.describe([path], folder)
+
+
+def test_whole_files_are_not_damaged(tmp_path):
+    _, outputs = described(tmp_path)
+    assert list(outputs) == ["runs/a.bin"]
+    assert storage.damaged(outputs, tmp_path, verify=True) == []
+
+
+@pytest.mark.parametrize("content", [bytes(99), bytes(101), None])
+def test_another_size_is_damage(tmp_path, content):
+    path, outputs = described(tmp_path)
+    path.unlink() if content is None else path.write_bytes(content)
+    assert storage.damaged(outputs, tmp_path, verify=False) == [path]
+
+
+def test_a_flipped_bit_is_damage_where_one_looks(tmp_path):
+    path, outputs = described(tmp_path)
+    path.write_bytes(bytes(50) + b"\x01" + bytes(49))
+    assert storage.damaged(outputs, tmp_path, verify=False) == []
+    assert storage.damaged(outputs, tmp_path, verify=True) == [path]
+
+
+def test_checksum_of_a_missing_file_is_a_named_error(tmp_path):
+    with pytest.raises(ArtefactError, match="none"):
+        storage.checksum(tmp_path / "none")
+
+
+def test_temporaries_are_removed_and_nothing_else(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / f"{storage.TEMPORARY}1-a.npy").touch()
+    (tmp_path / "deep" / "a.npy").touch()
+    storage.remove_temporaries(tmp_path)
+    assert names(tmp_path / "deep") == ["a.npy"]
+
+
+def test_the_second_process_is_told_who_holds_the_lock(tmp_path):
+    code = f"""
+from pathlib import Path
+from fakevoice.storage import lock
+with lock(Path({str(tmp_path)!r})):
+    print("held", flush=True)
+    input()
+"""
+    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, text=True, **pipes) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(LockedError, match=rf"process {other.pid}\b"), storage.lock(tmp_path):
+            pass
+        other.communicate("\n")
+    with storage.lock(tmp_path):
+        assert (tmp_path / ".lock-owner").read_text() == f"process {os.getpid()}"
+    assert not (tmp_path / ".lock-owner").exists()
+
+
+def test_a_killed_holder_does_not_block(tmp_path):
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".lock-owner").write_text("process 1")
+    with storage.lock(tmp_path):
+        pass
+
+
+def test_taking_the_lock_clears_what_a_killed_run_left(tmp_path):
+    (tmp_path / f"{storage.TEMPORARY}1-a.npy").touch()
+    with storage.lock(tmp_path):
+        assert not list(tmp_path.glob(f"{storage.TEMPORARY}*"))
+
+
+def test_the_lock_is_given_back_after_an_error(tmp_path):
+    with pytest.raises(RuntimeError), storage.lock(tmp_path):
+        raise RuntimeError
+    with storage.lock(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_locked_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ArtefactError, match="file"), storage.lock(tmp_path / "file" / "run"):
+        pass
