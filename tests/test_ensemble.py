@@ -8,7 +8,7 @@ import pytest
 from scipy.special import expit
 
 from fakevoice.config import Ensemble
-from fakevoice.ensemble import Blend, chains_to_logits, cross_fit, fit_blend
+from fakevoice.ensemble import Blend, cross_fit, fit_blend
 from fakevoice.errors import ArtefactError
 
 MEMBERS = ["mel", "mfcc", "stack"]
@@ -90,11 +90,3 @@ def test_no_row_is_scored_by_a_blend_that_saw_its_fold(logits, target, config):
         after = cross_fit(logits, poisoned, FOLD, MEMBERS, config)
         assert np.array_equal(after[held_out], honest[held_out])
         assert not np.allclose(after[~held_out], honest[~held_out])
-
-
-def test_chains_are_averaged_fold_by_fold():
-    chains = {"a": np.arange(12.0).reshape(3, 2, 2), "b": np.ones((3, 2, 2))}
-    logits = chains_to_logits(chains, ["b", "a"])
-    assert logits.shape == (2, 2, 2)  # clips, members, outputs
-    assert logits[:, 1].tolist() == [[4, 5], [6, 7]]
-    assert (logits[:, 0] == 1).all()

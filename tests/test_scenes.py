@@ -67,11 +67,12 @@ def test_folds_are_of_equal_size(drawn):
     assert drawn[0]["fold"].value_counts().to_dict() == dict.fromkeys(range(N_FOLDS), N_SCENES // N_FOLDS)
 
 
-def test_states_follow_their_prior(drawn):
-    prior = pd.Series(config_with().scenes.states) * N_SCENES
-    counts = drawn[0]["state"].value_counts().reindex(prior.index, fill_value=0)
-    chi_square = float(((counts - prior) ** 2 / prior).sum())
-    assert chi_square < 20.5  # 5 degrees of freedom, p = 0.001
+def test_states_follow_their_prior(clips):
+    uneven = {"none": 0.4, "real": 0.3, "fake": 0.05, "real+real": 0.1, "fake+fake": 0.1, "real+fake": 0.05}
+    scenes, _ = draw_scenes(clips, NOISES, config_with(*(f"scenes.states.{k}={v}" for k, v in uneven.items())))
+    expected = pd.Series(uneven) * N_SCENES
+    counts = scenes["state"].value_counts().reindex(expected.index, fill_value=0)
+    assert ((counts - expected) ** 2 / expected).sum() < 20.5  # chi-square, 5 degrees of freedom, p = 0.001
 
 
 def test_voices_are_what_the_state_says(drawn):
@@ -111,6 +112,11 @@ def test_voices_lie_inside_the_clip(drawn):
     assert (voices["offset_s"] >= 0).all() and (voices["duration_s"] >= MIN_VOICE_S - 1e-3).all()
     assert (voices["offset_s"] + voices["duration_s"] <= clip_s + 2e-3).all()
     assert voices["start"].between(0, 1).all()
+
+
+def test_voices_lie_inside_a_clip_shorter_than_the_shortest_voice(clips):
+    _, voices = draw_scenes(clips, NOISES, config_with("scenes.n_scenes=60", "clip_duration_s=1"))
+    assert (voices["offset_s"] >= 0).all() and (voices["offset_s"] + voices["duration_s"] <= 1.002).all()
 
 
 def test_lengths_do_not_tell_the_class(drawn):

@@ -133,10 +133,10 @@ def test_whole_files_are_not_damaged(tmp_path):
     assert storage.damaged(outputs, tmp_path, verify=True) == []
 
 
-@pytest.mark.parametrize("content", [bytes(99), bytes(101), None])
-def test_another_size_is_damage(tmp_path, content):
+@pytest.mark.parametrize("size", [99, 101, None])
+def test_another_size_is_damage(tmp_path, size):
     path, outputs = described(tmp_path)
-    path.unlink() if content is None else path.write_bytes(content)
+    path.unlink() if size is None else path.write_bytes(bytes(size))
     assert storage.damaged(outputs, tmp_path, verify=False) == [path]
 
 
@@ -152,12 +152,20 @@ def test_checksum_of_a_missing_file_is_a_named_error(tmp_path):
         storage.checksum(tmp_path / "none")
 
 
-def test_temporaries_are_removed_and_nothing_else(tmp_path):
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / f"{storage.TEMPORARY}1-a.npy").touch()
-    (tmp_path / "deep" / "a.npy").touch()
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    for name in (f"{storage.TEMPORARY}{ended.pid}-0f-a.npy", f"{storage.TEMPORARY}{os.getpid()}-0f-a.npy", "a.npy"):
+        (tmp_path / name).touch()
     storage.remove_temporaries(tmp_path)
-    assert names(tmp_path / "deep") == ["a.npy"]
+    assert names(tmp_path) == [f"{storage.TEMPORARY}{os.getpid()}-0f-a.npy", "a.npy"]
+
+
+def test_a_half_written_file_is_known_as_this_processs_own(tmp_path):
+    with storage.atomic_file(tmp_path / "a.npy"):
+        storage.remove_temporaries(tmp_path)  # as another run would, at the same time
+        assert len(names(tmp_path)) == 1
+    assert names(tmp_path) == ["a.npy"]
 
 
 def test_the_second_process_is_told_who_holds_the_lock(tmp_path):
@@ -185,12 +193,6 @@ def test_a_killed_holder_does_not_block(tmp_path):
     (tmp_path / ".lock-owner").write_text("process 1")
     with storage.lock(tmp_path):
         pass
-
-
-def test_taking_the_lock_clears_what_a_killed_run_left(tmp_path):
-    (tmp_path / f"{storage.TEMPORARY}1-a.npy").touch()
-    with storage.lock(tmp_path):
-        assert not list(tmp_path.glob(f"{storage.TEMPORARY}*"))
 
 
 def test_the_lock_is_given_back_after_an_error(tmp_path):

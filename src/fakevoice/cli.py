@@ -31,7 +31,7 @@ What a raw folder must hold: ./run.sh prepare --help
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 1 a named error, 2 a wrong config or call, 130/143 stopped."""
-    options = _parser().parse_args(arguments)
+    options = parse(arguments)
     signal.signal(signal.SIGTERM, _stop)
     try:
         return options.run(options) or 0
@@ -45,6 +45,17 @@ def main(arguments: list[str] | None = None) -> int:
     except SystemExit as stop:
         _stop_workers()
         return stop.code
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Options of one command; words may stand before, between and after the flags."""
+    parser = _parser()
+    options, others = parser.parse_known_args(arguments)
+    if any(word.startswith("-") for word in others) or (others and not hasattr(options, "words")):
+        parser.error(f"unknown: {' '.join(others)}")
+    if others:
+        options.words += others
+    return options
 
 
 def _stop(signal_number: int, frame) -> None:
@@ -84,10 +95,12 @@ def _add(commands, name: str, text: str, run) -> argparse.ArgumentParser:
         name, help=text, description=_stage_text(name, text), formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", metavar="NAME", default="", help="configs/NAME.yaml, or a path to a YAML")
-    parser.add_argument("--force", action="store_true", help="redo it though it is up to date")
-    parser.add_argument("--verify", action="store_true", help="check the checksum of every artefact first")
-    words = "PATH" if name == "predict" else "key=value"
-    parser.add_argument("words", nargs="*" if name != "predict" else "+", metavar=words)
+    if name not in ("status", "predict"):
+        parser.add_argument("--force", action="store_true", help="redo it though it is up to date")
+    if name != "predict":
+        parser.add_argument("--verify", action="store_true", help="check the checksum of every artefact first")
+    words = "PATH or experiment=NAME" if name == "predict" else "key=value"
+    parser.add_argument("words", nargs="+" if name == "predict" else "*", metavar=words)
     parser.set_defaults(run=run)
     return parser
 
@@ -161,7 +174,7 @@ def _summary(config, last: str) -> None:
         print(f"  ./run.sh score {next(iter(manifest['outputs']))} data/demo/test_solution.csv")
     print(f"  upload {next(iter(manifest['outputs']))}, expected {metrics['metric']} {metrics['expected_score']:.4f}")
     print(f"  ./run.sh predict FILE_OR_FOLDER --config {name}")
-    print(f"  tensorboard --logdir {places.run / 'tensorboard'}")
+    print(f"  .venv/bin/tensorboard --logdir {places.run / 'tensorboard'}")
 
 
 def _status(options: argparse.Namespace) -> None:
@@ -178,8 +191,10 @@ def _predict(options: argparse.Namespace) -> None:
     from fakevoice.inference import Predictor, list_clips, predict_table
     from fakevoice.tables import write_table
 
-    clips = list_clips(options.words)
-    table, unreadable = predict_table(Predictor.load(paths(load_config(options.config or _found_config()))), clips)
+    overrides = [word for word in options.words if "=" in word and not Path(word).exists()]
+    config = load_config(options.config or _found_config(), overrides)
+    clips = list_clips([word for word in options.words if word not in overrides])
+    table, unreadable = predict_table(Predictor.load(paths(config)), clips)
     out = Path(options.out)
     write_table(out, table)
     print(f"{out}: {len(table)} rows, columns {', '.join(table.columns)} (probability of each)")

@@ -10,9 +10,9 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 
 from fakevoice.errors import ConfigError, nearest
 
@@ -20,7 +20,16 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 Task = Literal["multilabel", "binary", "multiclass"]
 Args = dict[str, Any]
-Range = tuple[float, float]
+
+
+def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] > ends[1]:
+        raise ValueError(f"the range {list(ends)} ends before it begins")
+    return ends
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
+PositiveRange = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ascending)]
 
 
 class _Section(BaseModel):
@@ -57,11 +66,11 @@ class Scenes(_Section):
     mined_noise_probability: float = Field(0.3, ge=0, le=1)
     event_probability: float = Field(0.3, ge=0, le=1)  # a second noise that comes and goes as a voice does
     room_probability: float = Field(0.4, ge=0, le=1)  # per voice
-    rt60_s: Range = (0.1, 0.8)
+    rt60_s: PositiveRange = (0.1, 0.8)
     equalizer_probability: float = Field(0.7, ge=0, le=1)  # per voice
     equalizer_db: float = Field(8.0, ge=0)
     band_limit_probability: float = Field(0.4, ge=0, le=1)  # per voice
-    band_limit_hz: Range = (2500.0, 8000.0)
+    band_limit_hz: PositiveRange = (2500.0, 8000.0)
     resynthesis_probability: float = Field(0.33, ge=0, le=1)  # per fake voice: a real clip through a vocoder
     resynthesis_source: str = "real"
     resynthesis_label: str = "fake"
@@ -143,7 +152,7 @@ class Config(_Section):
     """Everything that a run depends on."""
 
     competition: str = Field(pattern=r"^[a-z0-9_]+$")
-    experiment: str = Field("default", pattern=r"^[A-Za-z0-9_.-]+$")
+    experiment: str = Field("default", pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")
     seed: int = Field(0, ge=0)
     dataset: Plugin
     task: Task = "multilabel"
@@ -175,8 +184,11 @@ class Config(_Section):
             for part in state.split("+"):
                 if state != "none" and part not in self.classes:
                     raise ValueError(f"scenes.states.{state}: {nearest(part, [*self.classes, 'none'])}")
-        if len(set(self.classes)) < 2:
-            raise ValueError("classes: at least two different names are needed")
+        if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes: at least two names are needed, each once")
+        for key in ("resynthesis_source", "resynthesis_label"):
+            if self.scenes.states and getattr(self.scenes, key) not in self.classes:
+                raise ValueError(f"scenes.{key}: {nearest(getattr(self.scenes, key), self.classes)}")
         if self.scenes.states and self.task != "multilabel":
             raise ValueError("scenes.states mixes voices, which only a multilabel task can describe")
         return self
@@ -244,10 +256,11 @@ def load_config(name: str, overrides: list[str] | None = None) -> Config:
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     try:
         tree = OmegaConf.to_container(OmegaConf.merge(_read(name), OmegaConf.from_dotlist(overrides or [])))
-    except OmegaConfBaseException as error:
+    except (OmegaConfBaseException, YAMLError, TypeError) as error:
         raise ConfigError(f"{name} {' '.join(overrides or [])}: {error}") from error
     return validate(tree)
 

@@ -53,7 +53,7 @@ def check_features(config: Config) -> None:
     for name, args in config.features.items():
         module = lookup.load("features", name)
         lookup.check_args(module.compute, args, f"features.{name}")
-    extract(np.zeros(config.sample_rate_hz, np.float32), config, list(config.features))
+    extract(np.zeros(config.sample_rate_hz, np.float32), config, [*config.features, POOLED])
 
 
 def _compute(name: str, power: np.ndarray, config: Config) -> np.ndarray:

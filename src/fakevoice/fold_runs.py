@@ -11,6 +11,7 @@ import pandas as pd
 from fakevoice import lookup, storage
 from fakevoice.cache import CachedFeature, scored_splits
 from fakevoice.config import Config, Paths, digest
+from fakevoice.errors import ConfigError
 from fakevoice.progress import Progress
 from fakevoice.stacker import check_oof
 from fakevoice.tasks import one_output_each, targets
@@ -36,7 +37,10 @@ def check_networks(config: Config, shapes: dict[str, tuple[int, ...]]) -> None:
         for plugin in network.augment:
             build = lookup.load("augment", plugin.name).build
             lookup.check_args(build, plugin.args, f"networks.{name}.augment.{plugin.name}.args")
-            build(shapes[network.feature], **plugin.args)
+            try:
+                build(shapes[network.feature], **plugin.args)
+            except ValueError as error:  # albumentations' own check of the values
+                raise ConfigError(f"networks.{name}.augment.{plugin.name}.args: {error}") from error
 
 
 def train_networks(config: Config, paths: Paths, scenes: pd.DataFrame, features: dict[str, Path]) -> list[Path]:

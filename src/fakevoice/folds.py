@@ -17,7 +17,7 @@ from fakevoice.errors import FoldsError
 from fakevoice.tables import FOLD_TEXT, read_table, write_table
 
 COLUMNS = ["competition", "id", "group", "label", "fold"]
-N_NEIGHBORS = 6
+N_NEIGHBORS, ALIKE_QUANTILE, FEW_CLIPS = 40, 0.7, 10
 REMAKE = "./run.sh folds --force makes new folds"
 
 
@@ -50,22 +50,26 @@ def make_groups(clips: pd.DataFrame, fingerprints: np.ndarray, duplicates: pd.Da
 
 
 def _alike(fingerprints: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs that are among each other's nearest neighbours and closer than half of all nearest pairs.
+    """Pairs leader, member of recordings that sound alike.
 
-    Both conditions together keep chains from joining everything into one group.
+    The closest pairs go first; a leader takes those of its nearest neighbours that are closer than most
+    recordings are to their nearest one. Members never lead, so that no chain joins everything into one group.
     """
-    if len(fingerprints) <= N_NEIGHBORS:
-        return []
+    if len(fingerprints) < FEW_CLIPS:
+        return []  # too few to tell what is near
     scaled = (fingerprints - fingerprints.mean(axis=0)) / np.maximum(fingerprints.std(axis=0), 1e-6)
-    distances, neighbors = NearestNeighbors(n_neighbors=N_NEIGHBORS).fit(scaled).kneighbors()
-    limit = np.median(distances[:, 0])
-    near = {
-        (i, int(j))
-        for i, (row, distance) in enumerate(zip(neighbors, distances, strict=True))
-        for j, d in zip(row, distance, strict=True)
-        if d <= limit
-    }
-    return [(i, j) for i, j in sorted(near) if i < j and (j, i) in near]
+    n_neighbors = min(N_NEIGHBORS, len(fingerprints) - 1)
+    distances, neighbors = NearestNeighbors(n_neighbors=n_neighbors).fit(scaled).kneighbors()
+    limit = np.quantile(distances[:, 0], ALIKE_QUANTILE)
+    free, pairs = np.ones(len(fingerprints), bool), []
+    for leader in np.argsort(distances[:, 0], kind="stable"):
+        if not free[leader]:
+            continue
+        near = neighbors[leader][distances[leader] <= limit]
+        members = near[free[near]]
+        free[leader], free[members] = False, False
+        pairs += [(int(leader), int(member)) for member in members]
+    return pairs
 
 
 def assign_folds(clips: pd.DataFrame, n_folds: int, seed: int) -> np.ndarray:
@@ -81,6 +85,8 @@ def assign_folds(clips: pd.DataFrame, n_folds: int, seed: int) -> np.ndarray:
         FoldsError: one class only, a class or the groups fewer than the folds, or a fold without a class.
     """
     counts = clips["label"].value_counts()
+    if counts.empty:
+        raise FoldsError("no training clips: ./run.sh prepare tells what was found")
     if len(counts) < 2:
         raise FoldsError(
             f"all {len(clips)} training clips are {counts.index[0]!r}: nothing can be learned from one class"
@@ -114,7 +120,7 @@ def check_folds(table: pd.DataFrame, clips: pd.DataFrame, n_folds: int) -> None:
             f"folds.csv does not fit the clips: {len(missing)} clips have no row, {len(foreign)} rows have no clip"
             f"{example}; {REMAKE}"
         )
-    found = sorted(table["fold"].unique())
+    found = sorted(table["fold"].unique().tolist())
     if found != list(range(n_folds)):
         raise FoldsError(f"folds.csv has folds {found}, the config wants 0 to {n_folds - 1}; {REMAKE}")
     split_groups = table.groupby("group")["fold"].nunique()
@@ -134,8 +140,8 @@ def read_folds(path: Path, competition: str) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=COLUMNS)
     table = read_table(path, FOLD_TEXT)
-    if list(table.columns) != COLUMNS or table["fold"].isna().any():
-        raise FoldsError(f"{path} needs the columns {','.join(COLUMNS)} and a number in each fold; {REMAKE}")
+    if list(table.columns) != COLUMNS or (table["fold"] % 1 != 0).any():
+        raise FoldsError(f"{path} needs the columns {','.join(COLUMNS)}, and whole numbers as folds: mend or delete it")
     rows = table[table["competition"] == competition].reset_index(drop=True)
     return rows.astype({"fold": "int64"})
 

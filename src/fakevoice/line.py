@@ -41,6 +41,8 @@ def run_line(config: Config, last: str = STAGES[-1], force: str = "", verify: bo
     """
     places, done = paths(config), False
     with storage.lock(places.run):
+        for folder in (places.home, places.submissions, *(path for path in places.run.rglob("*") if path.is_dir())):
+            storage.remove_temporaries(folder)
         for name in STAGES[: STAGES.index(last) + 1]:
             forced = force in (name, "all")
             reason = "forced" if forced else _why_stale(name, config, places, verify)
@@ -55,10 +57,12 @@ def run_line(config: Config, last: str = STAGES[-1], force: str = "", verify: bo
 def _run_stage(name: str, reason: str, config: Config, places: Paths, forced: bool) -> None:
     print(f"── {name} ({reason})", flush=True)
     start, stage = time.monotonic(), lookup.load("stages", name)
-    for path in _damaged(name, places, verify=True):
+    for path in _outputs(name, places) if forced else _damaged(name, places, verify=True):
         path.unlink(missing_ok=True)  # what is rebuilt must not be mistaken for whole
+    if forced and hasattr(stage, "forget"):
+        stage.forget(config, places)
     (places.stage(name) / "manifest.json").unlink(missing_ok=True)
-    outputs = stage.run(config, places, force=forced) if name == "folds" else stage.run(config, places)
+    outputs = stage.run(config, places)
     manifest = _expected(stage, config, places)  # after the run: folds.csv is an input and an output
     manifest |= {"stage": name, "outputs": storage.describe(outputs, places.home)}
     storage.write_json(places.stage(name) / "manifest.json", manifest)
@@ -93,6 +97,11 @@ def _expected(stage: ModuleType, config: Config, places: Paths) -> dict[str, Any
 def _damaged(name: str, places: Paths, verify: bool) -> list[Path]:
     path = places.stage(name) / "manifest.json"
     return storage.damaged(storage.read_json(path)["outputs"], places.home, verify) if path.is_file() else []
+
+
+def _outputs(name: str, places: Paths) -> list[Path]:
+    path = places.stage(name) / "manifest.json"
+    return [places.home / file for file in storage.read_json(path)["outputs"]] if path.is_file() else []
 
 
 def _first_difference(old: Any, new: Any) -> str | None:

@@ -8,6 +8,7 @@ import pandas as pd
 from fakevoice import lookup
 from fakevoice.bootstrap import bootstrap_interval
 from fakevoice.errors import DataError
+from fakevoice.slices import pair_aucs
 from fakevoice.tables import read_table
 
 
@@ -23,7 +24,7 @@ def measure_submission(submission: Path, solution: Path) -> str:
     Raises:
         DataError: columns or ids do not fit.
     """
-    predicted, truth = read_table(submission, ("id",)), read_table(solution, ("id", "state"))
+    predicted, truth = _read(submission), _read(solution)
     outputs = list(predicted.columns[1:])
     if not outputs or set(outputs) - set(truth.columns):
         raise DataError(f"{solution} has no labels for {', '.join(outputs) or 'any output'} of {submission}")
@@ -35,23 +36,18 @@ def measure_submission(submission: Path, solution: Path) -> str:
     low, high = bootstrap_interval(metric.measure, label, probability)
     lines = [metric.parts(label, probability, outputs).to_string(float_format="{:.4f}".format)]
     if "state" in both:
-        lines.append(_pairs(both["state"], probability, outputs))
+        pairs = pair_aucs(both["state"], probability, outputs).drop(columns="n")
+        lines.append(pairs.to_string(index=False, float_format="{:.3f}".format))
     lines.append(
         f"score {metric.measure(label, probability):.5f} (95 % interval {low:.4f} to {high:.4f}), n = {len(both)}"
     )
     return "\n".join(lines)
 
 
-def _pairs(state: pd.Series, probability: np.ndarray, outputs: list[str]) -> str:
-    """AUC between two states by the output that should tell them apart: what the score is lost on."""
-    auc = lookup.load("metrics", "auc").measure
-    rows = []
-    for place, output in enumerate(outputs):
-        holds = state.map(lambda name, output=output: output in name.split("+"))
-        for positive in sorted(state[holds].unique()):
-            for negative in sorted(state[~holds].unique()):
-                rows_of_pair = state.isin([positive, negative]).to_numpy()
-                value = auc((state[rows_of_pair] == positive).to_numpy(int), probability[rows_of_pair, place])
-                rows.append((output, positive, negative, value))
-    table = pd.DataFrame(rows, columns=["output", "state", "against", "auc"])
-    return table.to_string(index=False, float_format="{:.3f}".format)
+def _read(path: Path) -> pd.DataFrame:
+    table = read_table(path, ("id", "state"))
+    if "id" not in table:
+        raise DataError(f"{path} has no column id")
+    if table["id"].duplicated().any():
+        raise DataError(f"{path}: id {table['id'][table['id'].duplicated()].iloc[0]!r} stands twice")
+    return table

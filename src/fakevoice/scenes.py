@@ -126,7 +126,7 @@ class _FoldPool:
     def _voice(self, scene: str, slot: int, label: str, rng: np.random.Generator) -> list[dict]:
         law = self.law
         copied = label == law.resynthesis_label and rng.random() < law.resynthesis_probability
-        duration_s = rng.uniform(MIN_VOICE_S, self.clip_duration_s)
+        duration_s = rng.uniform(min(MIN_VOICE_S, self.clip_duration_s), self.clip_duration_s)
         shared = {
             "scene": scene,
             "slot": slot,

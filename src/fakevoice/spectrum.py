@@ -119,6 +119,8 @@ def log_mel(
     Raises:
         ConfigError: the edges leave no room, or there are so many bands that some would be empty.
     """
+    if n_mels < 1:
+        raise ConfigError(f"n_mels {n_mels}: at least one band is needed")
     nyquist_hz = sample_rate_hz / 2
     fmax_hz = fmax_hz or nyquist_hz
     if not 0 <= fmin_hz < fmax_hz <= nyquist_hz:

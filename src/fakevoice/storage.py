@@ -24,7 +24,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         ArtefactError: disk full, no permission, read-only folder; nothing temporary is left.
     """
-    temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}-{path.name}"[:200])
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{uuid.uuid4().hex}-{path.name}"[:200])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -86,9 +86,12 @@ def read_array(path: Path, *, memory_map: bool = False) -> np.ndarray:
         ArtefactError: the file is missing, cut, or not a plain array.
     """
     try:
-        return np.load(path, mmap_mode="r" if memory_map else None, allow_pickle=False)
+        array = np.load(path, mmap_mode="r" if memory_map else None, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ArtefactError(f"cannot read {path}: {error}; rerun with --verify to rebuild it") from error
+    if not isinstance(array, np.ndarray):
+        raise ArtefactError(f"{path} is an archive, not one array; rerun with --verify to rebuild it")
+    return array
 
 
 def checksum(path: Path) -> str:
@@ -138,9 +141,21 @@ def damaged(outputs: dict[str, dict[str, Any]], root: Path, verify: bool) -> lis
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what a killed run left half written below `folder`."""
-    for path in folder.rglob(f"{TEMPORARY}*"):
-        path.unlink(missing_ok=True)
+    """Remove what killed processes left half written in `folder`; what a living one is writing stays."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        process = path.name.removeprefix(TEMPORARY).split("-")[0]
+        if not (process.isdigit() and _is_alive(int(process))):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it lives and belongs to somebody else
+        return True
+    return True
 
 
 @contextlib.contextmanager
@@ -152,7 +167,10 @@ def lock(folder: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArtefactError(f"cannot make {folder}: {error.strerror}; FAKEVOICE_HOME names another place") from error
     owner = folder / ".lock-owner"
     held = FileLock(folder / ".lock")
     try:
@@ -162,7 +180,6 @@ def lock(folder: Path) -> Iterator[None]:
         raise LockedError(f"{folder} is in use by {who}; wait for it or stop it") from error
     try:
         owner.write_text(f"process {os.getpid()}")
-        remove_temporaries(folder)
         yield
     finally:
         owner.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import numpy as np
 import scipy.fft
 
+from fakevoice.errors import ConfigError
 from fakevoice.spectrum import decibels
 
 PITCH_HZ = (70.0, 400.0)
@@ -19,5 +20,9 @@ def cepstral_peak(power: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     """
     cepstrum = scipy.fft.irfft(decibels(power), axis=0)  # (n_fft, n_frames) over quefrency
     low, high = (int(sample_rate_hz / hz) for hz in reversed(PITCH_HZ))
+    if low >= len(power) - 1:
+        raise ConfigError(
+            f"n_fft {2 * (len(power) - 1)} is too short to see a pitch at {sample_rate_hz} Hz: use a longer one"
+        )
     search = cepstrum[low : min(high, len(power) - 1)]
     return (search.max(axis=0) - np.median(np.abs(search), axis=0)).astype(np.float32)

@@ -1,17 +1,19 @@
 """SpecAugment: bands of time and frequency filled with the mean (Park et al. 2019), through albumentations."""
 
 import os
+from typing import Annotated
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for its newest version otherwise
 
 import albumentations as A
+from pydantic import Field
 
 
 def build(
     shape: tuple[int, int],
     *,
-    n_time: int = 2,
-    n_frequency: int = 2,
+    n_time: Annotated[int, Field(ge=1)] = 2,
+    n_frequency: Annotated[int, Field(ge=1)] = 2,
     max_time_fraction: float = 0.12,
     max_frequency_fraction: float = 0.12,
     probability: float = 0.8,

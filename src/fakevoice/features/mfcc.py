@@ -26,6 +26,6 @@ def compute(
     Raises:
         ConfigError: more coefficients than bands, or as `spectrum.log_mel`.
     """
-    if n_mfcc > n_mels:
-        raise ConfigError(f"mfcc: n_mfcc {n_mfcc} is more than n_mels {n_mels}")
+    if not 1 <= n_mfcc <= n_mels:
+        raise ConfigError(f"mfcc: n_mfcc {n_mfcc} must be from 1 to n_mels {n_mels}")
     return dct_matrix(n_mfcc, n_mels) @ log_mel(power, sample_rate_hz, n_mels, fmin_hz, fmax_hz)

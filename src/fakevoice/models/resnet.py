@@ -1,6 +1,9 @@
 """A small residual network with statistics pooling over time (He et al. 2016; Snyder et al. 2018)."""
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
@@ -65,9 +68,14 @@ class ResNet(nn.Module):
 
 
 def build(
-    shape: tuple[int, int], n_outputs: int, *, width: int = 16, n_blocks: int = 1, dropout: float = 0.2
+    shape: tuple[int, int],
+    n_outputs: int,
+    *,
+    width: Annotated[int, Field(ge=1)] = 16,
+    n_blocks: Annotated[int, Field(ge=1)] = 1,
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2,
 ) -> nn.Module:
-    """The network for spectrograms of any shape; 16 x 1 has about 0.11 million parameters.
+    """The network for spectrograms of any shape; 16 x 1 has about 0.086 million parameters.
 
     Args:
         shape: (n_bands, n_frames); the network pools, so that it only has to be known to be positive.

@@ -23,11 +23,16 @@ def inputs(config: Config, paths: Paths) -> dict[str, str]:
         return {"folds.csv": digest([row for row in csv.reader(file) if row[:1] == [config.competition]])}
 
 
-def run(config: Config, paths: Paths, force: bool = False) -> list[Path]:
-    """Take the rows of folds.csv where there are any, make them otherwise; keep a copy beside the run.
+def forget(config: Config, paths: Paths) -> None:
+    """Drop this competition's rows of folds.csv, so that new ones are made."""
+    from fakevoice import folds
 
-    With `force`, or where the clips were grouped otherwise before, new folds are made.
-    """
+    none = folds.read_folds(paths.folds_csv, config.competition).iloc[:0]
+    folds.write_folds(paths.folds_csv, none, config.competition)
+
+
+def run(config: Config, paths: Paths) -> list[Path]:
+    """Take the rows of folds.csv where there are any, make them otherwise; keep a copy beside the run."""
     from fakevoice import folds
     from fakevoice.storage import read_array
     from fakevoice.tables import CLIP_TEXT, read_table, write_table
@@ -38,7 +43,7 @@ def run(config: Config, paths: Paths, force: bool = False) -> list[Path]:
     fingerprints = read_array(prepared / "fingerprints.npy")[train]
     clips = clips[train].reset_index(drop=True)
     rows = folds.read_folds(paths.folds_csv, config.competition)
-    if force or rows.empty:
+    if rows.empty:
         duplicates = read_table(prepared / "duplicates.csv", ("train_id", "split", "id"))
         duplicates = duplicates[duplicates["split"] == "train"]
         known = config.folds.groups == "known_or_derived"

@@ -24,6 +24,7 @@ def inputs(config: Config, paths: Paths) -> dict[str, str]:
 def _adapter(config: Config, paths: Paths) -> ModuleType:
     """The dataset's adapter; one that makes its own data has made it, which is quick where it lies there already."""
     adapter = lookup.load("datasets", config.dataset.name)
+    lookup.check_args(getattr(adapter, "make", adapter.read), config.dataset.args, "dataset.args")
     if hasattr(adapter, "make"):
         adapter.make(paths.raw, **config.dataset.args)
     return adapter

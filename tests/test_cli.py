@@ -1,0 +1,133 @@
+"""The command line: what it says, what it returns, which competition it takes."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from fakevoice import lookup
+from fakevoice.cli import main
+from fakevoice.config import REPOSITORY
+from fakevoice.line import STAGES
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path, monkeypatch):
+    """A home and a data folder without anything, and the signals as they were afterwards."""
+    monkeypatch.setenv("FAKEVOICE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FAKEVOICE_DATA", str(tmp_path / "data"))
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def help_text(monkeypatch, capsys, *arguments: str) -> str:
+    monkeypatch.setattr(sys, "argv", ["fakevoice", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    assert stop.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_help_lists_every_command(monkeypatch, capsys):
+    text = help_text(monkeypatch, capsys, "--help")
+    for command in ("all", *STAGES, "status", "predict", "score", "test"):
+        assert f" {command} " in text
+    for variable in ("FAKEVOICE_DATA", "FAKEVOICE_HOME", "key=value"):
+        assert variable in text
+
+
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_help_of_prepare_says_what_the_adapters_expect(monkeypatch, capsys, word):
+    text = help_text(monkeypatch, capsys, "prepare", word)
+    for adapter in lookup.names("datasets"):
+        first_line = lookup.load("datasets", adapter).EXPECTS.strip().splitlines()[0]
+        assert f"{adapter}:" in text
+        assert first_line in text
+
+
+@pytest.mark.parametrize("command", ["all", *STAGES, "status", "predict", "score"])
+def test_every_command_has_help(monkeypatch, capsys, command):
+    assert "usage: ./run.sh" in help_text(monkeypatch, capsys, command, "--help")
+
+
+@pytest.mark.parametrize("arguments", [["tarin"], [], ["all", "--fast"], ["score", "one.csv"], ["predict"]])
+def test_a_wrong_call_is_2_and_shows_the_usage(capsys, arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert "usage: ./run.sh" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["status", "--config", "demo"], 0, ""),
+        (["status", "--config", "demo", "seed"], 2, "'seed' is not key=value"),
+        (["status", "--config", "demo", "sed=1"], 2, "did you mean 'seed'?"),
+        (["status", "--config", "demo", "seed=one"], 2, "seed"),
+        (["status", "--config", "dacno"], 2, "no config 'dacno'; did you mean 'dacon'?"),
+        (["predict", "--config", "demo", "nowhere.wav"], 1, "nowhere.wav does not exist"),
+        (["score", "nowhere.csv", "nowhere.csv"], 1, "nowhere.csv"),
+        (["prepare", "--config", "voices"], 1, "train.csv"),
+    ],
+)
+def test_exit_codes_and_messages(capsys, arguments, code, message):
+    assert main(arguments) == code
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert bool(errors) == bool(code)
+
+
+def test_predicting_without_a_trained_run_says_what_to_do(tmp_path, capsys):
+    (tmp_path / "clip.wav").touch()
+    assert main(["predict", "--config", "demo", str(tmp_path / "clip.wav")]) == 1
+    assert "./run.sh all first" in capsys.readouterr().err
+
+
+def chosen(capsys, tmp_path, *competitions: str) -> str:
+    for name in competitions:
+        (tmp_path / "data" / name).mkdir(parents=True)
+    main(["status"])
+    return capsys.readouterr().out.split("/")[0]
+
+
+def test_no_data_is_the_demo(capsys, tmp_path):
+    assert chosen(capsys, tmp_path) == "demo"
+
+
+def test_one_competition_is_that_one(capsys, tmp_path):
+    assert chosen(capsys, tmp_path, "voices", "demo", "unknown") == "voices"
+
+
+@pytest.mark.parametrize("command", ["all", "status", "predict"])
+def test_of_two_one_must_be_chosen(capsys, tmp_path, command):
+    for name in ("voices", "dacon"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    (tmp_path / "clip.wav").touch()
+    assert main([command, *([str(tmp_path / "clip.wav")] if command == "predict" else [])]) == 2
+    errors = capsys.readouterr().err
+    assert "choose with --config" in errors
+    assert "voices" in errors
+    assert "dacon" in errors
+
+
+def test_a_competition_without_a_config_is_not_taken_for_the_demo(capsys, tmp_path):
+    (tmp_path / "data" / "mine").mkdir(parents=True)
+    assert main(["all"]) == 2
+    assert "mine" in capsys.readouterr().err
+
+
+def test_the_result_of_score_is_printed(finished_run, capsys):
+    assert main(["score", str(finished_run.submission()), str(finished_run.paths.raw / "test_solution.csv")]) == 0
+    assert "n = 16" in capsys.readouterr().out
+
+
+def test_status_imports_nothing_heavy():
+    code = (
+        "import sys; from fakevoice.cli import main; main(['status', '--config', 'voices']); "
+        "print([m for m in ('torch', 'lightgbm', 'librosa', 'sklearn', 'albumentations') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY / "src")
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr

@@ -1,0 +1,148 @@
+"""Killed anywhere, the line goes on and ends with the bytes of an undisturbed run; nothing is left running."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from fakevoice import storage
+from fakevoice.config import REPOSITORY
+from fakevoice.line import run_line
+
+PATIENCE_S = 120
+
+
+class Killed(BaseException):
+    """As sudden as a kill: no `except Exception` stops it."""
+
+
+@pytest.fixture
+def from_features(damageable):
+    """The line up to its scenes; features and all that follows are still to be made."""
+    for stage in ("features", "train", "stack", "ensemble", "submission"):
+        shutil.rmtree(damageable.paths.stage(stage))
+    for folder in (damageable.paths.cache, damageable.paths.submissions, damageable.paths.run / "tensorboard"):
+        shutil.rmtree(folder)
+    return damageable
+
+
+def start(run) -> subprocess.Popen:
+    """`./run.sh all` with two workers, in a process group of its own."""
+    environment = os.environ | {"FAKEVOICE_HOME": str(run.home), "PYTHONPATH": str(REPOSITORY / "src")}
+    environment["LOKY_MAX_CPU_COUNT"] = "2"
+    command = [sys.executable, "-m", "fakevoice", "all", "--config", "demo", *run.overrides]
+    log = (run.home.parent / "log.txt").open("w")
+    return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert process.poll() is None, "it ended before it could be stopped"
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.002)
+
+
+def is_left(process: subprocess.Popen) -> bool:
+    """Whether anything of the process group still lives."""
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def stop(process: subprocess.Popen, by: signal.Signals) -> int:
+    """End it; SIGKILL and Ctrl-C reach the whole group, SIGTERM the main process alone."""
+    if by == signal.SIGTERM:
+        process.send_signal(by)
+    else:
+        os.killpg(process.pid, by)
+    try:
+        code = process.wait(PATIENCE_S)
+        end = time.monotonic() + 10
+        while is_left(process) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not is_left(process), "worker processes were left behind"
+    finally:
+        if is_left(process):
+            os.killpg(process.pid, signal.SIGKILL)
+    return code
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(signal.SIGKILL, signal.SIGKILL), (signal.SIGINT, signal.SIGTERM)], ids=["kill", "stop"]
+)
+def test_interrupted_in_features_and_in_training(finished_run, from_features, first, second):
+    """Byte-equal in the end, though these had two workers and the undisturbed run had none."""
+    codes = {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 130, signal.SIGTERM: 143}
+    cache, trained = from_features.paths.cache, from_features.paths.stage("train")
+
+    process = start(from_features)
+    wait_for(lambda: list(cache.glob("*/*.npy")), process)
+    assert stop(process, first) == codes[first]
+    n_shards = len(list(cache.glob("*/*.npy")))
+    assert 0 < n_shards < len(list(finished_run.paths.cache.glob("*/*.npy")))
+
+    process = start(from_features)
+    wait_for(lambda: list(trained.glob("*/*/epochs.csv")), process)
+    assert stop(process, second) == codes[second]
+    n_trained = len(list(trained.glob("*/*/manifest.json")))
+    assert n_trained < 4
+    if second == signal.SIGTERM:
+        assert not list(from_features.home.rglob(".writing-*"))
+
+    assert run_line(from_features.config)
+    assert from_features.contents() == finished_run.contents()
+
+
+def test_killed_at_any_write(finished_run, damageable, monkeypatch):
+    """The last two stages, stopped at each of their writes in turn."""
+    replace, n_writes = os.replace, 0
+    for stopped_at in range(100):
+        written = []
+
+        def stop_here(*paths, written=written, stopped_at=stopped_at):
+            if len(written) == stopped_at:
+                raise Killed
+            written.append(paths)
+            replace(*paths)
+
+        for stage in ("ensemble", "submission"):
+            shutil.rmtree(damageable.paths.stage(stage), ignore_errors=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(storage.os, "replace", stop_here)
+            try:
+                run_line(damageable.config)
+                break
+            except Killed:
+                n_writes += 1
+        run_line(damageable.config)
+        assert damageable.contents() == finished_run.contents()
+    assert n_writes > 8
+
+
+def test_what_a_killed_run_left_half_written_is_swept_away(finished_run, damageable):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = f"{storage.TEMPORARY}{dead.pid}-0123456789abcdef-half.npy"
+    (mel,) = damageable.paths.cache.glob("mel-*")
+    (damageable.paths.stage("submission") / "manifest.json").unlink()
+    for folder in (mel, damageable.paths.stage("ensemble"), damageable.paths.submissions, damageable.home):
+        (folder / left).write_bytes(b"half")
+    run_line(damageable.config, force="all")
+    assert damageable.contents() == finished_run.contents()
+
+
+def test_two_runs_at_once_on_one_home(damageable):
+    with storage.lock(damageable.paths.run):
+        process = start(damageable)
+        assert process.wait(PATIENCE_S) == 1
+    message = (damageable.home.parent / "log.txt").read_text()
+    assert f"is in use by process {os.getpid()}" in message
+    assert "Traceback" not in message

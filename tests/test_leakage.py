@@ -1,0 +1,155 @@
+"""Nothing stands on both sides of a fold: read from what a run wrote, and shown on labels that mean nothing."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.special import expit
+
+from fakevoice import lookup
+from fakevoice.cache import CachedFeature
+from fakevoice.config import Ensemble, Stacker
+from fakevoice.ensemble import cross_fit, fit_blend
+from fakevoice.folds import read_folds
+from fakevoice.stack_runs import column_names
+from fakevoice.stacker import fit_fold, load_boosters, predict_logits
+from fakevoice.storage import read_array, read_json
+from fakevoice.tables import SCENE_TEXT, VOICE_TEXT, read_table
+from fakevoice.tasks import targets
+from fakevoice.trainer import load_network, score_rows
+
+STACKER = Stacker(n_rounds=40, min_rows_per_leaf=5)
+
+
+@pytest.fixture(scope="module")
+def tables(finished_run) -> dict[str, pd.DataFrame]:
+    folder = finished_run.paths.stage("scenes")
+    return {
+        "folds": read_folds(finished_run.paths.folds_csv, "demo"),
+        "scenes": read_table(folder / "scenes.csv", SCENE_TEXT),
+        "voices": read_table(folder / "voices.csv", VOICE_TEXT),
+        "noise_bank": read_table(folder / "noise_bank.csv", ("segment", "clip")),
+    }
+
+
+def on_both_sides(tables: dict[str, pd.DataFrame]) -> set[str]:
+    """What is heard in the scenes of more than one fold, or in another fold than its own."""
+    scenes, bank = tables["scenes"], tables["noise_bank"].set_index("segment")
+    voices = tables["voices"].merge(scenes[["scene", "fold"]], on="scene", validate="m:1")
+    heard = [voices[["fold", column]].set_axis(["fold", "what"], axis=1) for column in ("clip", "group", "scene")]
+    for column in ("noise", "event"):
+        mined = scenes[scenes[column].str.startswith("mined:")]
+        source = mined[column].str.removeprefix("mined:").map(bank["clip"])
+        heard.append(pd.DataFrame({"fold": mined["fold"], "what": source}))
+    owned = [tables["folds"][["fold", column]].set_axis(["fold", "what"], axis=1) for column in ("id", "group")]
+    owned.append(tables["noise_bank"][["fold", "clip"]].set_axis(["fold", "what"], axis=1))
+    n_folds = pd.concat([*heard, *owned]).groupby("what")["fold"].nunique()
+    return set(n_folds.index[n_folds > 1])
+
+
+def test_no_clip_group_scene_or_noise_is_on_both_sides(tables):
+    assert len(tables["voices"]) > 50
+    assert tables["scenes"]["noise"].str.startswith("mined:").any()
+    assert on_both_sides(tables) == set()
+
+
+@pytest.mark.parametrize("column", ["clip", "group", "noise"])
+def test_and_it_would_be_found(tables, column):
+    scenes, voices = tables["scenes"].copy(), tables["voices"].copy()
+    first, second = (voices[voices["scene"].isin(scenes.loc[scenes["fold"] == k, "scene"])].index[0] for k in (0, 1))
+    if column == "noise":
+        other = scenes[scenes["noise"].str.startswith("mined:")].iloc[0]
+        scenes.loc[scenes.index[scenes["fold"] != other["fold"]][0], "noise"] = other["noise"]
+    else:
+        voices.loc[first, column] = voices.loc[second, column]
+    assert len(on_both_sides(tables | {"scenes": scenes, "voices": voices})) == 1
+
+
+def test_unlabeled_and_test_clips_are_never_voices(tables):
+    assert set(tables["voices"]["clip"]) <= set(tables["folds"]["id"])
+    assert not tables["noise_bank"]["clip"].isin(tables["folds"]["id"]).any()
+
+
+@pytest.mark.parametrize("network", ["mel", "mfcc"])
+def test_oof_logits_come_from_the_network_that_never_saw_the_fold(finished_run, tables, network):
+    folder, fold = finished_run.paths.stage("train"), tables["scenes"]["fold"].to_numpy()
+    oof = read_array(folder / f"oof-{network}.npy")
+    index = read_json(finished_run.paths.stage("features") / "features.json")
+    feature = CachedFeature(finished_run.paths.cache / index[network], "scenes")
+    rows = np.flatnonzero(fold == 0)
+    held_out, other = (load_network(folder / network / f"fold{k}/weights.safetensors", torch.device("cpu"))[0] for k in (0, 1))
+    assert np.allclose(score_rows(held_out, feature, rows), oof[rows], atol=1e-6)
+    assert not np.allclose(score_rows(other, feature, rows), oof[rows], atol=1e-3)
+
+
+def test_stacked_oof_logits_come_from_a_stacker_that_never_saw_the_fold(finished_run, tables):
+    config, places, fold = finished_run.config, finished_run.paths, tables["scenes"]["fold"].to_numpy()
+    pooled = places.cache / read_json(places.stage("features") / "features.json")["pooled"]
+    oof = [read_array(places.stage("train") / f"oof-{network}.npy") for network in config.networks]
+    columns, names = np.concatenate([CachedFeature(pooled, "scenes").all(), *oof], axis=1), column_names(config)
+    target, held_out = targets(tables["scenes"]["state"], config), fold == 1
+    target[held_out] = 1 - target[held_out]  # it cannot matter to a model that does not look
+    columns_elsewhere = np.where(held_out[:, None], 0, columns)
+    again = fit_fold(columns_elsewhere, names, target, fold, 1, config.stacker, config.seed)
+    saved = load_boosters(places.stage("stack"), 1, 2)
+    assert np.array_equal(predict_logits(again, columns, names), predict_logits(saved, columns, names))
+    stacked = read_array(places.stage("stack") / "oof.npy")
+    assert np.array_equal(predict_logits(saved, columns[held_out], names), stacked[held_out])
+
+
+def auc(target: np.ndarray, score: np.ndarray) -> float:
+    return lookup.load("metrics", "auc").measure(target, expit(score))
+
+
+def cross_fitted(columns: np.ndarray, target: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    names, logits = [f"column{i}" for i in range(columns.shape[1])], np.empty(target.shape)
+    for index in np.unique(fold):
+        boosters = fit_fold(columns, names, target, fold, index, STACKER, seed=0)
+        logits[fold == index] = predict_logits(boosters, columns[fold == index], names)
+    return logits
+
+
+def fitted_on_itself(columns: np.ndarray, target: np.ndarray) -> np.ndarray:
+    names, nowhere = [f"column{i}" for i in range(columns.shape[1])], np.zeros(len(columns), int)
+    return predict_logits(fit_fold(columns, names, target, nowhere, -1, STACKER, seed=0), columns, names)
+
+
+@pytest.fixture(scope="module")
+def shuffled() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Columns of 150 groups of 8 rows, folds by group, and labels dealt to the groups at random."""
+    rng = np.random.default_rng(3)
+    group = np.repeat(np.arange(150), 8)
+    columns = rng.normal(size=(150, 12))[group] + 0.3 * rng.normal(size=(1200, 12))  # a group sounds like itself
+    target = rng.permutation(np.arange(150) % 2)[group][:, None].astype(np.float32)
+    return columns, target, rng.permutation(np.arange(150) % 5)[group]
+
+
+def test_shuffled_labels_cannot_be_learned(shuffled):
+    columns, target, fold = shuffled
+    assert abs(auc(target, cross_fitted(columns, target, fold)) - 0.5) < 0.06
+
+
+def test_scoring_the_rows_of_the_fit_or_splitting_groups_would_show(shuffled):
+    columns, target, _ = shuffled
+    assert auc(target, fitted_on_itself(columns, target)) > 0.9
+    split_groups = np.arange(len(target)) % 5
+    assert auc(target, cross_fitted(columns, target, split_groups)) > 0.6
+
+
+def test_a_column_that_betrays_the_labels_of_the_own_fold_does_not_help(shuffled):
+    columns, target, fold = shuffled
+    code = fold.astype(float) ** 3 + 0.25 * target[:, 0]  # two values per fold, which no other fold tells apart
+    with_code = np.column_stack([columns, code])
+    assert auc(target, fitted_on_itself(with_code, target)) > 0.95
+    assert abs(auc(target, cross_fitted(with_code, target, fold)) - 0.5) < 0.06
+
+
+def test_the_blend_cannot_learn_shuffled_labels_either(finished_run):
+    rng = np.random.default_rng(6)
+    members, fold = [f"member{i}" for i in range(40)], np.arange(400) % 4
+    logits, target = rng.normal(size=(400, 40, 1)), rng.integers(0, 2, (400, 1)).astype(np.float32)
+    settings = Ensemble(shrinkage=0.0, calibrator="isotonic")
+    config = finished_run.config.model_copy(update={"metric": "auc", "ensemble": settings})
+    measure = lookup.load("metrics", "auc").measure
+    assert measure(target, fit_blend(logits, target, members, config).probability(logits)) > 0.55
+    assert abs(measure(target, cross_fit(logits, target, fold, members, config)) - 0.5) < 0.06
