@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import threadpoolctl
 
 from fakevoice.config import Config, Paths, load_config, paths
 from fakevoice.line import run_line
@@ -62,6 +63,13 @@ class FinishedRun:
         """The file that is uploaded."""
         (found,) = (self.home / "submissions").glob("demo-*.csv")
         return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Threads that wait for each other are slow where others compute too."""
+    with threadpoolctl.threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="session")

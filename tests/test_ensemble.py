@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from fakevoice import lookup
 from fakevoice.config import Ensemble
 from fakevoice.ensemble import Blend, cross_fit, fit_blend
 from fakevoice.errors import ArtefactError
@@ -75,8 +76,10 @@ def test_a_saved_blend_of_another_version_is_refused(blend, change):
         Blend.from_dict(values)
 
 
-def test_probability_by_hand():
-    blend = Blend(["a", "b"], [0.25, 0.75], "identity", [{}, {}], [0.5, 0.5], "multilabel")
+def test_probability_by_hand(blend):
+    identity = lookup.load("calibrators", "identity").fit(np.zeros(4), np.array([0, 1, 0, 1]))
+    known = {"members": ["a", "b"], "weights": [0.25, 0.75], "calibrator": "identity", "parameters": [identity] * 2}
+    blend = replace(blend, **known, shift=[0.0, 0.0], task="multilabel")
     logits = np.array([[[1.0, 0.0], [3.0, -2.0]]])
     assert blend.probability(logits) == pytest.approx(expit(np.array([[2.5, -1.5]])))
     assert replace(blend, task="multiclass").probability(logits).sum() == pytest.approx(1)
@@ -85,8 +88,15 @@ def test_probability_by_hand():
 def test_no_row_is_scored_by_a_blend_that_saw_its_fold(logits, target, config):
     honest = cross_fit(logits, target, FOLD, MEMBERS, config)
     for index in range(3):
-        held_out = FOLD == index
+        held_out = np.equal(FOLD, index)
         poisoned = np.where(held_out[:, None], 1 - target, target)
         after = cross_fit(logits, poisoned, FOLD, MEMBERS, config)
         assert np.array_equal(after[held_out], honest[held_out])
         assert not np.allclose(after[~held_out], honest[~held_out])
+
+
+def test_other_shares_move_the_probabilities_and_the_prior(blend, logits):
+    rarer = blend.at_shares(np.array([0.2, blend.prior[1]]))
+    assert rarer.prior[0] == 0.2
+    assert (rarer.probability(logits)[:, 0] < blend.probability(logits)[:, 0]).all()
+    assert np.allclose(rarer.probability(logits)[:, 1], blend.probability(logits)[:, 1])

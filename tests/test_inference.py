@@ -69,7 +69,12 @@ def test_a_file_that_cannot_be_read_gets_the_prior_and_is_listed(finished_run, p
     good = finished_run.paths.raw / "test" / f"{submission['id'][0]}.ogg"
     (tmp_path / "bad.wav").write_text("not audio")
     (tmp_path / "empty.wav").touch()
-    clips = [("good", good), ("bad", tmp_path / "bad.wav"), ("empty", tmp_path / "empty.wav"), ("gone", tmp_path / "gone")]
+    clips = [
+        ("good", good),
+        ("bad", tmp_path / "bad.wav"),
+        ("empty", tmp_path / "empty.wav"),
+        ("gone", tmp_path / "gone"),
+    ]
     table, unreadable = predict_table(predictor, clips)
     assert table["id"].tolist() == ["good", "bad", "empty", "gone"]
     assert np.abs(table[OUTPUTS].to_numpy()[1:] - predictor.blend.prior).max() < 3e-6

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable
 
 import pytest
+import threadpoolctl
 
 from fakevoice import storage
 from fakevoice.config import REPOSITORY
 from fakevoice.line import run_line
+from fakevoice.workers import run_parallel
 
 PATIENCE_S = 120
 
@@ -36,8 +38,8 @@ def start(run) -> subprocess.Popen:
     environment = os.environ | {"FAKEVOICE_HOME": str(run.home), "PYTHONPATH": str(REPOSITORY / "src")}
     environment["LOKY_MAX_CPU_COUNT"] = "2"
     command = [sys.executable, "-m", "fakevoice", "all", "--config", "demo", *run.overrides]
-    log = (run.home.parent / "log.txt").open("w")
-    return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    with (run.home.parent / "log.txt").open("w") as log:
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen) -> None:
@@ -84,10 +86,10 @@ def test_interrupted_in_features_and_in_training(finished_run, from_features, fi
     cache, trained = from_features.paths.cache, from_features.paths.stage("train")
 
     process = start(from_features)
-    wait_for(lambda: list(cache.glob("*/*.npy")), process)
+    wait_for(lambda: list(cache.glob("*/[!.]*.npy")), process)
     assert stop(process, first) == codes[first]
-    n_shards = len(list(cache.glob("*/*.npy")))
-    assert 0 < n_shards < len(list(finished_run.paths.cache.glob("*/*.npy")))
+    n_shards = len(list(cache.glob("*/[!.]*.npy")))
+    assert 0 < n_shards < len(list(finished_run.paths.cache.glob("*/[!.]*.npy")))
 
     process = start(from_features)
     wait_for(lambda: list(trained.glob("*/*/epochs.csv")), process)
@@ -101,30 +103,25 @@ def test_interrupted_in_features_and_in_training(finished_run, from_features, fi
     assert from_features.contents() == finished_run.contents()
 
 
-def test_killed_at_any_write(finished_run, damageable, monkeypatch):
-    """The last two stages, stopped at each of their writes in turn."""
-    replace, n_writes = os.replace, 0
-    for stopped_at in range(100):
-        written = []
+@pytest.mark.parametrize(
+    ("stage", "n_writes"), [("ensemble", 0), ("ensemble", 5), ("submission", 0), ("submission", 2)]
+)
+def test_killed_at_a_write(finished_run, damageable, monkeypatch, stage, n_writes):
+    """Between two files of one stage, which its manifest does not know yet."""
+    replace, written = os.replace, []
 
-        def stop_here(*paths, written=written, stopped_at=stopped_at):
-            if len(written) == stopped_at:
-                raise Killed
-            written.append(paths)
-            replace(*paths)
+    def stop_here(*paths):
+        if len(written) == n_writes:
+            raise Killed
+        written.append(paths)
+        replace(*paths)
 
-        for stage in ("ensemble", "submission"):
-            shutil.rmtree(damageable.paths.stage(stage), ignore_errors=True)
-        with monkeypatch.context() as patch:
-            patch.setattr(storage.os, "replace", stop_here)
-            try:
-                run_line(damageable.config)
-                break
-            except Killed:
-                n_writes += 1
+    shutil.rmtree(damageable.paths.stage(stage))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(storage.os, "replace", stop_here)
         run_line(damageable.config)
-        assert damageable.contents() == finished_run.contents()
-    assert n_writes > 8
+    assert run_line(damageable.config)
+    assert damageable.contents() == finished_run.contents()
 
 
 def test_what_a_killed_run_left_half_written_is_swept_away(finished_run, damageable):
@@ -137,6 +134,17 @@ def test_what_a_killed_run_left_half_written_is_swept_away(finished_run, damagea
         (folder / left).write_bytes(b"half")
     run_line(damageable.config, force="all")
     assert damageable.contents() == finished_run.contents()
+
+
+def threads_in_use(_: int) -> int:
+    return max(pool["num_threads"] for pool in threadpoolctl.threadpool_info())
+
+
+def test_what_is_finished_in_this_process_has_one_thread_as_in_a_worker():
+    """Sums depend on how they are split: a resumed run, whose last shard no worker computes, would end otherwise."""
+    with threadpoolctl.threadpool_limits(2):
+        assert list(run_parallel(threads_in_use, [0], "", "", n_jobs=1)) == [1]
+        assert threads_in_use(0) == 2
 
 
 def test_two_runs_at_once_on_one_home(damageable):

@@ -77,7 +77,9 @@ def test_oof_logits_come_from_the_network_that_never_saw_the_fold(finished_run, 
     index = read_json(finished_run.paths.stage("features") / "features.json")
     feature = CachedFeature(finished_run.paths.cache / index[network], "scenes")
     rows = np.flatnonzero(fold == 0)
-    held_out, other = (load_network(folder / network / f"fold{k}/weights.safetensors", torch.device("cpu"))[0] for k in (0, 1))
+    held_out, other = (
+        load_network(folder / network / f"fold{k}/weights.safetensors", torch.device("cpu"))[0] for k in (0, 1)
+    )
     assert np.allclose(score_rows(held_out, feature, rows), oof[rows], atol=1e-6)
     assert not np.allclose(score_rows(other, feature, rows), oof[rows], atol=1e-3)
 

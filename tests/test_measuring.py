@@ -77,5 +77,5 @@ def test_what_does_not_fit_is_refused(measured, submission, solution, damage, me
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FakevoiceError, match="nowhere.csv"):
+    with pytest.raises(FakevoiceError, match=r"nowhere\.csv"):
         measure_submission(tmp_path / "nowhere.csv", tmp_path / "solution.csv")

@@ -12,7 +12,9 @@ from fakevoice.config import REPOSITORY, load_config
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```\w*\n(.*?)```", README, flags=re.DOTALL)
 LINES = [line for block in BLOCKS for line in block.splitlines()]
-COMMANDS = [line[line.index("./run.sh") :] for line in [*LINES, *re.findall(r"`([^`\n]+)`", README)] if "./run.sh " in line]
+COMMANDS = [
+    line[line.index("./run.sh") :] for line in [*LINES, *re.findall(r"`([^`\n]+)`", README)] if "./run.sh " in line
+]
 
 
 def tree() -> list[str]:

@@ -1,4 +1,4 @@
-"""A small line on real recordings where they lie beside the checkout: other lengths, levels and codecs than the demo's."""
+"""A small line on real recordings, where there are any: other lengths, levels and codecs than the demo's."""
 
 import numpy as np
 import pytest

@@ -16,7 +16,9 @@ from fakevoice.trainer import FoldJob, choose_device, load_network, loss_functio
 CPU = torch.device("cpu")
 N_ROWS, N_BANDS, N_FRAMES = 48, 8, 12
 FOLD = np.arange(N_ROWS) % 3
-TARGET = (np.arange(N_ROWS)[:, None] // 3 % 2 == [0, 1]).astype(np.float32)  # (n_rows, 2), the outputs exclude each other
+TARGET = (np.arange(N_ROWS)[:, None] // 3 % 2 == [0, 1]).astype(
+    np.float32
+)  # (n_rows, 2), the outputs exclude each other
 NETWORK = Network(
     feature="mel",
     model=Plugin(name="resnet", args={"width": 4}),
@@ -95,7 +97,9 @@ def test_an_interrupted_training_ends_with_the_same_bytes(job, monkeypatch, n_ep
             train_fold(job)
     assert not (job.folder / "weights.safetensors").exists()
     epochs, epoch = [], trainer._Fit.epoch
-    monkeypatch.setattr(trainer._Fit, "epoch", lambda fit, batches, number: epochs.append(number) or epoch(fit, batches, number))
+    monkeypatch.setattr(
+        trainer._Fit, "epoch", lambda fit, batches, number: epochs.append(number) or epoch(fit, batches, number)
+    )
     train_fold(job)
     assert epochs == list(range(n_epochs, 3))  # it did go on, not start again
     for name in ("weights.safetensors", "epochs.csv"):
@@ -120,16 +124,34 @@ def test_a_damaged_checkpoint_starts_the_fold_again(job, monkeypatch, damage):
         state["fit"]["model"].popitem()
         torch.save(state, checkpoint)
     train_fold(job)
-    assert (job.folder / "weights.safetensors").read_bytes() == (undisturbed.folder / "weights.safetensors").read_bytes()
+    assert (job.folder / "weights.safetensors").read_bytes() == (
+        undisturbed.folder / "weights.safetensors"
+    ).read_bytes()
 
 
 def test_held_out_rows_are_never_seen(job, rows, tmp_path):
-    held_out = FOLD == job.index
+    held_out = np.equal(FOLD, job.index)
     other_rows, other_target = rows.copy(), TARGET.copy()
     other_rows[held_out] = 1000.0
     other_target[held_out] = 1 - other_target[held_out]
-    poisoned = elsewhere(job, "poisoned", features=write_feature(tmp_path / "poisoned", other_rows), target=other_target)
+    poisoned = elsewhere(
+        job, "poisoned", features=write_feature(tmp_path / "poisoned", other_rows), target=other_target
+    )
     assert train_fold(poisoned).read_bytes() == train_fold(job).read_bytes()
+
+
+def test_logits_do_not_depend_on_what_ran_before_in_this_process(finished_run):
+    """Training leaves torch with one thread, a fresh process has as many as there are cores."""
+    network, _ = load_network(finished_run.paths.stage("train") / "mel/fold0/weights.safetensors", CPU)
+    (folder,) = finished_run.paths.cache.glob("mel-*")
+    feature, before, logits = CachedFeature(folder, "test"), torch.get_num_threads(), []
+    try:
+        for n_threads in (1, 2):
+            torch.set_num_threads(n_threads)
+            logits.append(np.concatenate([score_rows(network, feature, np.arange(n)) for n in (1, 5, 8, 16)]))
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(*logits)
 
 
 def test_folds_and_networks_start_from_their_own_seeds(job):
@@ -172,7 +194,7 @@ def test_a_batch_whose_loss_is_not_finite_is_skipped(job):
 
 def test_too_many_such_batches_stop_the_training(job, monkeypatch):
     monkeypatch.setattr(trainer, "MAX_BAD_BATCHES", 5)
-    with pytest.raises(FakevoiceError, match="not finite in 6 batches: lower training.learning_rate"):
+    with pytest.raises(FakevoiceError, match=r"not finite in 6 batches: lower training\.learning_rate"):
         train_fold(replace(job, target=np.full_like(TARGET, np.nan)))
     assert not (job.folder / "weights.safetensors").exists()
 
@@ -187,7 +209,9 @@ class _Malicious:
         return exec, ("raise SystemExit('the pickle was run')",)
 
 
-@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "pickle", "torch pickle", "other architecture", "no settings"])
+@pytest.mark.parametrize(
+    "damage", ["missing", "empty", "cut", "pickle", "torch pickle", "other architecture", "no settings"]
+)
 def test_weights_that_do_not_fit_are_refused_with_their_path(finished_run, tmp_path, damage):
     path = tmp_path / "weights.safetensors"
     good = (finished_run.paths.stage("train") / "mel/fold0/weights.safetensors").read_bytes()

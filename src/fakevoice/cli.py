@@ -7,6 +7,7 @@ import argparse
 import signal
 import sys
 import textwrap
+import warnings
 from pathlib import Path
 
 from fakevoice.errors import ConfigError, FakevoiceError
@@ -33,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 1 a named error, 2 a wrong config or call, 130/143 stopped."""
     options = parse(arguments)
     signal.signal(signal.SIGTERM, _stop)
+    warnings.formatwarning = _plain_warning
     try:
         return options.run(options) or 0
     except FakevoiceError as error:
@@ -56,6 +58,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     if others:
         options.words += others
     return options
+
+
+def _plain_warning(message: Warning, *where: object) -> str:
+    return f"warning: {message}\n"
 
 
 def _stop(signal_number: int, frame) -> None:

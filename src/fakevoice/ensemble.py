@@ -13,6 +13,7 @@ from fakevoice import lookup
 from fakevoice.config import Config
 from fakevoice.errors import ArtefactError
 from fakevoice.prior import adjust, log_odds_shift
+from fakevoice.progress import track
 from fakevoice.tasks import normalise
 
 N_CANDIDATES = 48
@@ -112,7 +113,8 @@ def cross_fit(
         (n_clips, n_outputs) float64.
     """
     probability = np.empty(target.shape)
-    for index in np.unique(fold):
+    folds = np.unique(fold)
+    for index in track(folds, len(folds), f"ensemble: {' + '.join(members)}", "folds"):
         held_out = fold == index
         blend = fit_blend(logits[~held_out], target[~held_out], members, config)
         probability[held_out] = blend.probability(logits[held_out])

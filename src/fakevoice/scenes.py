@@ -14,6 +14,7 @@ from fakevoice import lookup
 from fakevoice.channel import CODECS
 from fakevoice.config import Config, Scenes
 from fakevoice.errors import FoldsError
+from fakevoice.progress import track
 
 MIN_VOICE_S, JOINT_S = 1.2, 0.15
 SCENE_COLUMNS = [
@@ -70,7 +71,7 @@ def draw_scenes(clips: pd.DataFrame, noise_table: pd.DataFrame, config: Config) 
     pools = {fold: _FoldPool(part, noise_table, config) for fold, part in clips.groupby("fold")}
     scenes, voices = [], []
     states, priors = list(config.scenes.states), list(config.scenes.states.values())
-    for index in range(config.scenes.n_scenes):
+    for index in track(range(config.scenes.n_scenes), config.scenes.n_scenes, "scenes", "scenes"):
         rng = np.random.default_rng([config.seed, 1, index])
         fold = index % config.folds.n_folds
         scene, its_voices = pools[fold].draw(f"S{index:06d}", str(rng.choice(states, p=priors)), rng)
