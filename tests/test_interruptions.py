@@ -96,8 +96,6 @@ def test_interrupted_in_features_and_in_training(finished_run, from_features, fi
     assert stop(process, second) == codes[second]
     n_trained = len(list(trained.glob("*/*/manifest.json")))
     assert n_trained < 4
-    if second == signal.SIGTERM:
-        assert not list(from_features.home.rglob(".writing-*"))
 
     assert run_line(from_features.config)
     assert from_features.contents() == finished_run.contents()

@@ -23,6 +23,7 @@ STAGE_HELP = {
     "submission": "the checked CSV and a line in submissions/log.csv",
 }
 EPILOG = """
+A stage brings what it needs before it up to date first.
 key=value words change any key of the config, e.g. networks.mel.training.n_epochs=5 or seed=1.
 FAKEVOICE_DATA (default: data/) holds one folder per competition, FAKEVOICE_HOME (default: here)
 holds folds.csv, features_cache/, runs/ and submissions/.
@@ -85,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add(commands, "all", "every stage that is not up to date", _run_all)
     for name, text in STAGE_HELP.items():
-        _add(commands, name, f"{text}, and what it needs before it", _run_stage).set_defaults(stage=name)
+        _add(commands, name, text, _run_stage).set_defaults(stage=name)
     _add(commands, "status", "which stages are stale, and why", _status)
     predict = _add(commands, "predict", "score audio with the trained ensemble", _predict)
     predict.add_argument("--out", metavar="FILE.csv", default="predictions.csv")
@@ -112,7 +113,7 @@ def _add(commands, name: str, text: str, run) -> argparse.ArgumentParser:
 
 
 def _stage_text(name: str, text: str) -> str:
-    if name != "prepare" or "--help" not in sys.argv:
+    if name != "prepare" or not {"-h", "--help"} & set(sys.argv):
         return text
     from fakevoice import lookup
 

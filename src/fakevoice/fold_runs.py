@@ -74,17 +74,25 @@ def train_networks(config: Config, paths: Paths, scenes: pd.DataFrame, features:
         for _ in run_parallel(_train, waiting, "", "folds", n_jobs):
             pass
     outputs = [path for job in jobs for path in _outputs(job)]
-    return outputs + [path for name in config.networks for path in _score(name, jobs, config, folder)]
+    return outputs + [path for name in config.networks for path in _join(name, jobs, folder)]
 
 
 def _train(job: FoldJob) -> None:
     train_fold(job)
+    network, _ = load_network(job.folder / "weights.safetensors", choose_device(job.config.device))
+    rows = {"oof": np.flatnonzero(job.fold == job.index)} | {split: None for split in scored_splits(job.features)}
+    for split, held_out in rows.items():
+        feature = CachedFeature(job.features, "scenes" if split == "oof" else split)
+        chosen = np.arange(len(feature)) if held_out is None else held_out
+        logits = one_output_each(score_rows(network, feature, chosen), job.config.task)
+        storage.write_array(job.folder / f"{split}.npy", logits)
     outputs = storage.describe(_outputs(job), job.folder)
     storage.write_json(job.folder / "manifest.json", {"key": _key(job), "outputs": outputs})
 
 
 def _outputs(job: FoldJob) -> list[Path]:
-    return [job.folder / "weights.safetensors", job.folder / "epochs.csv"]
+    scored = [job.folder / f"{split}.npy" for split in ("oof", *scored_splits(job.features))]
+    return [job.folder / "weights.safetensors", job.folder / "epochs.csv", *scored]
 
 
 def _key(job: FoldJob) -> str:
@@ -114,22 +122,18 @@ def _start_afresh(job: FoldJob, key: str) -> None:
     storage.write_json(started, {"key": key})
 
 
-def _score(name: str, jobs: list[FoldJob], config: Config, folder: Path) -> list[Path]:
+def _join(name: str, jobs: list[FoldJob], folder: Path) -> list[Path]:
+    """Put the logits of a network's folds together; every scene has one, from a model that never saw it."""
     own = [job for job in jobs if job.name == name]
-    scenes = CachedFeature(own[0].features, "scenes")
-    new = {split: CachedFeature(own[0].features, split) for split in scored_splits(own[0].features)}
-    oof = np.zeros((len(scenes), len(config.outputs)))
-    scored_by = np.full(len(scenes), -1)
-    chains: dict[str, list[np.ndarray]] = {split: [] for split in new}
+    oof = np.zeros_like(own[0].target, np.float64)
+    scored_by = np.full(len(oof), -1)
     for job in own:
-        network, _ = load_network(job.folder / "weights.safetensors", choose_device(config.device))
-        rows = np.flatnonzero(job.fold == job.index)
-        oof[rows] = one_output_each(score_rows(network, scenes, rows), config.task)
-        scored_by[rows] = job.index
-        for split, feature in new.items():
-            chains[split].append(one_output_each(score_rows(network, feature, np.arange(len(feature))), config.task))
+        rows = job.fold == job.index
+        oof[rows], scored_by[rows] = storage.read_array(job.folder / "oof.npy"), job.index
     check_oof(oof, scored_by, own[0].fold)
-    arrays = {"oof": oof, **{split: np.stack(logits) for split, logits in chains.items()}}
+    arrays = {"oof": oof}
+    for split in scored_splits(own[0].features):
+        arrays[split] = np.stack([storage.read_array(job.folder / f"{split}.npy") for job in own])
     for split, logits in arrays.items():
         storage.write_array(folder / f"{split}-{name}.npy", logits)
     return [folder / f"{split}-{name}.npy" for split in arrays]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +29,14 @@ class Predictor:
     """Every model of a finished run.
 
     Attributes:
+        paths: of the run.
+        version: checksum of its ensemble.
         networks: name → one network per fold.
         boosters: per fold, one per output.
     """
 
+    paths: Paths
+    version: str
     config: Config
     blend: Blend
     networks: dict[str, list[TrainedNetwork]]
@@ -57,25 +61,24 @@ class Predictor:
             for name in config.networks
         }
         boosters = [load_boosters(paths.stage("stack"), k, len(config.outputs)) for k in folds]
-        return cls(config, Blend.from_dict(storage.read_json(folder / "ensemble.json")), networks, boosters)
+        blend = Blend.from_dict(storage.read_json(folder / "ensemble.json"))
+        return cls(paths, storage.checksum(folder / "ensemble.json"), config, blend, networks, boosters)
 
     def predict(self, files: list[Path]) -> tuple[np.ndarray, list[str]]:
-        """Score files.
+        """Score files, in as many processes as there are cores; a GPU is served by one.
 
         Returns:
             Probabilities (n_files, n_outputs) float64 in the order of `files`, and per file '' or why it
             could not be read; such a file gets the prior.
         """
         chunks = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
-        probability, reasons = [], []
-        for arrays, why in run_parallel(partial(extract_files, self.config), chunks, "predict", "chunks"):
-            scored = self._score(arrays)
-            scored[[bool(reason) for reason in why]] = self.blend.prior
-            probability.append(scored)
-            reasons += why
-        return np.concatenate(probability), reasons
+        n_jobs = 1 if choose_device(self.config.device).type == "cuda" else None
+        score = partial(_score_files, self.paths, self.version)
+        results = list(run_parallel(score, chunks, "predict", "chunks", n_jobs))
+        return np.concatenate([scored for scored, _ in results]), [reason for _, why in results for reason in why]
 
-    def _score(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    def score(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
+        """Probabilities (n_clips, n_outputs) float64 from features (n_clips, ...) by name."""
         chains: dict[str, list[np.ndarray]] = {}
         for name, folds in self.networks.items():
             x = arrays[self.config.networks[name].feature]
@@ -88,6 +91,20 @@ class Predictor:
         ]
         members = [np.mean(chains[member], axis=0) for member in self.blend.members]  # over the fold models
         return self.blend.probability(np.stack(members, axis=1))
+
+
+@lru_cache(maxsize=1)
+def _loaded(paths: Paths, version: str) -> Predictor:
+    """The models, read once in each worker process; `version` tells a retrained run from the one before."""
+    return Predictor.load(paths)
+
+
+def _score_files(paths: Paths, version: str, files: list[Path]) -> tuple[np.ndarray, list[str]]:
+    predictor = _loaded(paths, version)
+    arrays, reasons = extract_files(predictor.config, files)
+    probability = predictor.score(arrays)
+    probability[[bool(reason) for reason in reasons]] = predictor.blend.prior
+    return probability, reasons
 
 
 def extract_files(config: Config, files: list[Path]) -> tuple[dict[str, np.ndarray], list[str]]:

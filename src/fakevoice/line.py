@@ -8,6 +8,7 @@ from typing import Any
 
 from fakevoice import lookup, storage
 from fakevoice.config import Config, Paths, digest, paths
+from fakevoice.errors import ArtefactError
 from fakevoice.progress import duration_text
 
 STAGES = ("prepare", "folds", "scenes", "features", "train", "stack", "ensemble", "submission")
@@ -73,7 +74,7 @@ def _why_stale(name: str, config: Config, places: Paths, verify: bool) -> str:
     path = places.stage(name) / "manifest.json"
     if not path.is_file():
         return "never run"
-    manifest, expected = storage.read_json(path), _expected(lookup.load("stages", name), config, places)
+    manifest, expected = _manifest(path), _expected(lookup.load("stages", name), config, places)
     for part, what in (("schema", "schema"), ("config", "config key"), ("code", "code of"), ("inputs", "input")):
         difference = _first_difference(manifest.get(part), expected[part])
         if difference is not None:
@@ -82,13 +83,20 @@ def _why_stale(name: str, config: Config, places: Paths, verify: bool) -> str:
     return f"{bad[0].relative_to(places.home)} is missing or damaged" if bad else ""
 
 
+def _manifest(path: Path) -> dict[str, Any]:
+    manifest = storage.read_json(path)
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("outputs"), dict):
+        raise ArtefactError(f"{path} is no manifest: delete it, and the stage is run again")
+    return manifest
+
+
 def _expected(stage: ModuleType, config: Config, places: Paths) -> dict[str, Any]:
     """What a manifest of this stage must say now to be up to date."""
     values = config.model_dump(mode="json", include=set(stage.READS))
     inputs = stage.inputs(config, places) if hasattr(stage, "inputs") else {}
     for before in stage.AFTER:
         path = places.stage(before) / "manifest.json"
-        outputs = storage.read_json(path)["outputs"] if path.is_file() else {}
+        outputs = _manifest(path)["outputs"] if path.is_file() else {}
         inputs[before] = digest({file: facts["sha256"] for file, facts in outputs.items()})
     code = {module: lookup.source_hash(module) for module in stage.code(config)}
     return {"schema": storage.SCHEMA_VERSION, "config": values, "code": code, "inputs": inputs}
@@ -96,12 +104,12 @@ def _expected(stage: ModuleType, config: Config, places: Paths) -> dict[str, Any
 
 def _damaged(name: str, places: Paths, verify: bool) -> list[Path]:
     path = places.stage(name) / "manifest.json"
-    return storage.damaged(storage.read_json(path)["outputs"], places.home, verify) if path.is_file() else []
+    return storage.damaged(_manifest(path)["outputs"], places.home, verify) if path.is_file() else []
 
 
 def _outputs(name: str, places: Paths) -> list[Path]:
     path = places.stage(name) / "manifest.json"
-    return [places.home / file for file in storage.read_json(path)["outputs"]] if path.is_file() else []
+    return [places.home / file for file in _manifest(path)["outputs"]] if path.is_file() else []
 
 
 def _first_difference(old: Any, new: Any) -> str | None:

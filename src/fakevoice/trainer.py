@@ -5,9 +5,11 @@ weights, one loss per task. The last epoch's average is kept: choosing an epoch 
 would make the out-of-fold score a lie.
 """
 
+import copy
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +62,7 @@ class TrainedNetwork:
     @torch.inference_mode()
     def logits(self, batches: Iterator[np.ndarray]) -> np.ndarray:
         """Logits (n_clips, n_outputs) float64 of standardised batches."""
+        torch.set_num_threads(1)  # as in training: the same bytes whatever ran before in this process
         self.model.eval()
         parts = [self.model(_to_device(x, self.device)).float().cpu().numpy() for x in batches]
         return np.concatenate(parts).astype(np.float64)
@@ -142,7 +145,7 @@ class _Fit:
             raise FakevoiceError("fewer training scenes than one batch: lower training.batch_size")
         self.model.to(memory_format=torch.channels_last)
         self.average = torch.optim.swa_utils.AveragedModel(
-            model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.ema_decay), use_buffers=True
+            model, multi_avg_fn=partial(_moving_average, settings.ema_decay), use_buffers=True
         )
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -190,7 +193,7 @@ class _Fit:
             (step + 1) / warmup if step < warmup else 0.5 * (1 + np.cos(np.pi * (step - warmup) / (total - warmup)))
         )
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * factor
+            group["lr"] = self.settings.learning_rate * float(factor)
 
     def state(self) -> dict:
         return {
@@ -203,6 +206,17 @@ class _Fit:
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+@torch.no_grad()
+def _moving_average(decay: float, averaged: list[torch.Tensor], current: list[torch.Tensor], n: torch.Tensor) -> None:
+    """Exponential moving average whose memory grows with the steps: a short training is not mostly its start."""
+    weight = 1 - min(decay, (1 + int(n)) / (10 + int(n)))
+    for average, value in zip(averaged, current, strict=True):
+        if average.is_floating_point():
+            average.lerp_(value, weight)
+        else:
+            average.copy_(value)
 
 
 def _to_device(x: np.ndarray, device: torch.device) -> torch.Tensor:
@@ -223,11 +237,13 @@ def _resume(folder: Path, fit: _Fit) -> list[dict[str, float]]:
     path = folder / CHECKPOINT
     if not path.is_file():
         return []
+    fresh = copy.deepcopy(fit.state())
     try:
         checkpoint = torch.load(path, weights_only=True)
         fit.load_state(checkpoint["fit"])
     except Exception:  # damaged or of another architecture: the fold starts again, nothing else is lost
         path.unlink()
+        fit.load_state(fresh)  # a state that does not fit is loaded in part before it is refused
         return []
     return checkpoint["curve"]
 

@@ -1,11 +1,11 @@
 """Work spread over processes: joblib's loky, in order, with a serial second try when a worker is killed."""
 
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import joblib
+import threadpoolctl
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from fakevoice.progress import track
@@ -47,10 +47,6 @@ def _results(function: Callable[[Any], Any], items: Sequence[Any], n_jobs: int) 
         except TerminatedWorkerError:
             print(f"a worker process was killed; going on in one process from item {done} of {len(items)}", flush=True)
     for item in items[done:]:
-        yield function(item)
-
-
-def limit_threads(n_threads: int) -> None:
-    """Keep the numeric libraries of this process from starting more threads than `n_threads`."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, str(n_threads))
+        with threadpoolctl.threadpool_limits(1):  # as in a worker: sums depend on how they are split
+            result = function(item)
+        yield result

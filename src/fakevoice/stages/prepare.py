@@ -12,7 +12,7 @@ READS = ("competition", "dataset", "classes", "sample_rate_hz", "on_error")
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
-    return sorted({"audio", "audit", "datasets/dacon", f"datasets/{config.dataset.name}"})
+    return sorted({"audio", "audit", "spectrum", "datasets/dacon", f"datasets/{config.dataset.name}"})
 
 
 def inputs(config: Config, paths: Paths) -> dict[str, str]:

@@ -10,7 +10,7 @@ READS = ("seed", "sample_rate_hz", "clip_duration_s", "classes", "folds", "scene
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
-    return ["scenes", "noise_bank", "voicing"]
+    return ["scenes", "noise_bank", "voicing", "audio", "spectrum", "channel"]
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
@@ -24,7 +24,7 @@ def run(config: Config, paths: Paths) -> list[Path]:
     folder = paths.stage("scenes")
     clips = read_table(paths.stage("prepare") / "clips.csv", CLIP_TEXT)
     folds = read_folds(paths.folds_csv, config.competition)
-    train = folds.merge(clips[["id", "duration_s"]], on="id", validate="1:1")
+    train = folds.merge(clips.loc[clips["split"] == "train", ["id", "duration_s"]], on="id", validate="1:1")
     noise_table, bank = mine_noises(clips, paths.raw, config.sample_rate_hz, config.folds.n_folds)
     drawn = scenes.draw_scenes(train, noise_table, config) if config.scenes.states else scenes.plain_scenes(train)
     for name, table in zip(("scenes", "voices", "noise_bank"), (*drawn, noise_table), strict=True):

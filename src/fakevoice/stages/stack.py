@@ -10,7 +10,7 @@ READS = ("seed", "task", "classes", "folds", "pooled", "networks", "stacker")
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
-    return ["stacker", "tasks"]
+    return ["stacker", "stack_runs", "tasks"]
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
