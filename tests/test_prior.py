@@ -1,0 +1,70 @@
+"""Shares of the classes in unlabeled clips, and what they change."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from fakevoice.prior import LEAST, adjust, estimate_shares, log_odds_shift, resample_to_shares
+
+SIMULATED = np.array([0.5])
+
+
+def calibrated(n_clips: int, share: float, seed: int) -> np.ndarray:
+    """Probabilities, calibrated at a share of one half, of clips of which another share is positive."""
+    rng = np.random.default_rng(seed)
+    positive = rng.random(n_clips) < share
+    # Two normals of unit variance at ±0.75: the log-odds at equal shares are 1.5 times the evidence.
+    evidence = rng.standard_normal(n_clips) + np.where(positive, 0.75, -0.75)
+    return expit(1.5 * evidence)[:, None]
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_the_share_is_recovered_without_pseudo_counts(share):
+    found = estimate_shares(calibrated(20_000, share, 0), SIMULATED, 0.0)
+    assert found == pytest.approx([share], abs=0.02)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.8])
+def test_pseudo_counts_draw_towards_the_simulated_share(share):
+    probability = calibrated(20_000, share, 0)
+    drawn = [abs(estimate_shares(probability, SIMULATED, weight)[0] - 0.5) for weight in (0.0, 0.1, 1.0, 100.0)]
+    assert drawn == sorted(drawn, reverse=True)
+    assert drawn[0] > 0.25 and drawn[-1] < 0.01
+
+
+def test_unshifted_clips_stay_unshifted_on_average():
+    found = [estimate_shares(calibrated(300, 0.5, seed), SIMULATED, 0.1)[0] for seed in range(30)]
+    assert np.mean(found) == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_estimate_stays_off_the_ends():
+    assert estimate_shares(np.full((50, 1), 1e-6), SIMULATED, 0.0)[0] >= LEAST
+    assert estimate_shares(np.full((50, 1), 1 - 1e-6), SIMULATED, 0.0)[0] <= 1 - LEAST
+
+
+def test_adjusting_by_nothing_changes_nothing_and_order_always_stays():
+    probability = np.random.default_rng(0).uniform(0.01, 0.99, (100, 2))
+    assert adjust(probability, np.zeros(2)) == pytest.approx(probability)
+    shifted = adjust(probability, log_odds_shift(np.array([0.3, 0.7]), np.array([0.5, 0.5])))
+    assert (np.argsort(shifted, axis=0) == np.argsort(probability, axis=0)).all()
+    assert (shifted[:, 0] < probability[:, 0]).all() and (shifted[:, 1] > probability[:, 1]).all()
+
+
+def test_adjusted_probabilities_are_calibrated_at_the_new_share():
+    probability = calibrated(50_000, 0.8, 1)
+    shifted = adjust(probability, log_odds_shift(np.array([0.8]), SIMULATED))
+    assert probability.mean() < 0.72 and shifted.mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_resampled_scenes_have_the_shares_asked_for():
+    target = np.random.default_rng(0).random((20_000, 2)) < 0.5
+    rows = resample_to_shares(target, np.array([0.4, 0.7]), seed=0)
+    assert len(rows) == len(target)
+    assert target[rows].mean(axis=0) == pytest.approx([0.4, 0.7], abs=0.01)
+    assert (rows == resample_to_shares(target, np.array([0.4, 0.7]), seed=0)).all()
+
+
+def test_a_class_that_is_always_heard_cannot_be_resampled_and_is_left():
+    target = np.column_stack([np.ones(100), np.arange(100) % 2])
+    rows = resample_to_shares(target, np.array([0.5, 0.25]), seed=0)
+    assert target[rows, 1].mean() == pytest.approx(0.25, abs=0.12)
