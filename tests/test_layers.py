@@ -20,6 +20,7 @@ LEVELS = (
     "rendering extraction",
     "cache stacker analysis",
     "batches stack_runs ensemble_runs",
+    "networks",
     "trainer",
     "fold_runs inference",
     "stages",

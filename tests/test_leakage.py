@@ -11,12 +11,12 @@ from fakevoice.cache import CachedFeature
 from fakevoice.config import Ensemble, Stacker
 from fakevoice.ensemble import cross_fit, fit_blend
 from fakevoice.folds import read_folds
+from fakevoice.networks import load_network, score_rows
 from fakevoice.stack_runs import column_names
 from fakevoice.stacker import fit_fold, load_boosters, predict_logits
 from fakevoice.storage import read_array, read_json
 from fakevoice.tables import SCENE_TEXT, VOICE_TEXT, read_table
 from fakevoice.tasks import targets
-from fakevoice.trainer import load_network, score_rows
 
 STACKER = Stacker(n_rounds=40, min_rows_per_leaf=5)
 

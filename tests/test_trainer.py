@@ -11,7 +11,8 @@ from fakevoice import storage, trainer
 from fakevoice.cache import CachedFeature
 from fakevoice.config import Network, Plugin, Training
 from fakevoice.errors import ArtefactError, FakevoiceError
-from fakevoice.trainer import FoldJob, choose_device, load_network, loss_function, score_rows, train_fold
+from fakevoice.networks import choose_device, load_network, score_rows
+from fakevoice.trainer import FoldJob, loss_function, train_fold
 
 CPU = torch.device("cpu")
 N_ROWS, N_BANDS, N_FRAMES = 48, 8, 12

@@ -12,13 +12,14 @@ from fakevoice import lookup, storage
 from fakevoice.cache import CachedFeature, scored_splits
 from fakevoice.config import Config, Paths, digest
 from fakevoice.errors import ConfigError
+from fakevoice.networks import choose_device, load_network, score_rows
 from fakevoice.progress import Progress
 from fakevoice.stacker import check_oof
 from fakevoice.tasks import one_output_each, targets
-from fakevoice.trainer import FoldJob, choose_device, load_network, score_rows, train_fold
+from fakevoice.trainer import FoldJob, train_fold
 from fakevoice.workers import run_parallel
 
-CODE = ("trainer", "batches", "tasks")
+CODE = ("trainer", "networks", "batches", "tasks")
 
 
 def check_networks(config: Config, shapes: dict[str, tuple[int, ...]]) -> None:

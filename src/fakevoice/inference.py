@@ -14,10 +14,10 @@ from fakevoice.config import Config, Paths, validate
 from fakevoice.ensemble import Blend
 from fakevoice.errors import ArtefactError, AudioError, DataError
 from fakevoice.extraction import POOLED, extract
+from fakevoice.networks import TrainedNetwork, choose_device, load_network
 from fakevoice.stacker import column_names, load_boosters, predict_logits
 from fakevoice.submission import off_the_edges
 from fakevoice.tasks import one_output_each
-from fakevoice.trainer import TrainedNetwork, choose_device, load_network
 from fakevoice.workers import run_parallel
 
 CHUNK = 32  # clips per task of a worker

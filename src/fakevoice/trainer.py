@@ -1,4 +1,4 @@
-"""Trains one fold of one network, and scores clips with it.
+"""Trains one fold of one network.
 
 The loop is short on purpose: AdamW, linear warm-up then cosine, an exponential moving average of the
 weights, one loss per task. The last epoch's average is kept: choosing an epoch by the held-out fold
@@ -6,26 +6,24 @@ would make the out-of-fold score a lie.
 """
 
 import copy
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fakevoice import lookup, storage
-from fakevoice.batches import Augmentation, Standardizer, scoring_batches, training_batches
+from fakevoice import storage
+from fakevoice.batches import Augmentation, Standardizer, training_batches
 from fakevoice.cache import CachedFeature
-from fakevoice.config import Config, Network, Plugin, Training
-from fakevoice.errors import ArtefactError, FakevoiceError
-from fakevoice.storage import write_bytes, write_text
+from fakevoice.config import Config, Network, Training
+from fakevoice.errors import FakevoiceError
+from fakevoice.networks import TrainedNetwork, build_model, choose_device, save_network, to_device
+from fakevoice.storage import write_text
 
-SCORING_BATCH = 128
 MAX_BAD_BATCHES = 20
 CHECKPOINT = "checkpoint.pt"
 
@@ -49,32 +47,6 @@ class FoldJob:
     index: int
     folder: Path
     tensorboard: Path
-
-
-@dataclass
-class TrainedNetwork:
-    """A network with the standardisation that it was trained with."""
-
-    model: nn.Module
-    standardizer: Standardizer
-    device: torch.device
-
-    @torch.inference_mode()
-    def logits(self, batches: Iterator[np.ndarray]) -> np.ndarray:
-        """Logits (n_clips, n_outputs) float64 of standardised batches."""
-        torch.set_num_threads(1)  # as in training: the same bytes whatever ran before in this process
-        self.model.eval()
-        parts = [self.model(_to_device(x, self.device)).float().cpu().numpy() for x in batches]
-        return np.concatenate(parts).astype(np.float64)
-
-
-def choose_device(name: str) -> torch.device:
-    """`auto` is the GPU where there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise FakevoiceError("device=cuda, but torch sees no GPU here: use device=auto or device=cpu")
-    return torch.device(name)
 
 
 def prefers_bfloat16(device: torch.device) -> bool:
@@ -115,14 +87,10 @@ def train_fold(job: FoldJob) -> Path:
             _save_checkpoint(job.folder, fit, curve)
     _write_curve(job.tensorboard, curve)
     path = job.folder / "weights.safetensors"
-    save_network(path, TrainedNetwork(fit.average, standardizer, device), job, feature.shape)
+    network = TrainedNetwork(fit.average.module, standardizer, device)
+    save_network(path, network, job.network, feature.shape, job.config.outputs)
     (job.folder / CHECKPOINT).unlink(missing_ok=True)
     return path
-
-
-def build_model(plugin: Plugin, shape: tuple[int, ...], n_outputs: int) -> nn.Module:
-    """The network of a config for features of this shape."""
-    return lookup.load("models", plugin.name).build(shape, n_outputs, **plugin.args)
 
 
 def loss_function(logits: torch.Tensor, target: torch.Tensor, task: str, smoothing: float) -> torch.Tensor:
@@ -164,7 +132,7 @@ class _Fit:
         for step, (x, y) in enumerate(batches):
             self._schedule(epoch * self.steps_per_epoch + step)
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
-                logits = self.model(_to_device(x, self.device))
+                logits = self.model(to_device(x, self.device))
             target = torch.from_numpy(y).to(self.device)
             loss = loss_function(logits.float(), target, self.task, self.settings.label_smoothing)
             if not self._finite(loss):
@@ -219,10 +187,6 @@ def _moving_average(decay: float, averaged: list[torch.Tensor], current: list[to
             average.copy_(value)
 
 
-def _to_device(x: np.ndarray, device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(x)).to(device, memory_format=torch.channels_last)
-
-
 def _csv(curve: list[dict[str, float]]) -> str:
     lines = [",".join(map(repr, row.values())) for row in curve]
     return "\n".join(["epoch,loss,learning_rate", *lines]) + "\n"
@@ -257,46 +221,3 @@ def _write_curve(folder: Path, curve: list[dict[str, float]]) -> None:
         for row in curve:
             for name in ("loss", "learning_rate"):
                 writer.add_scalar(name, row[name], row["epoch"])
-
-
-def save_network(path: Path, network: TrainedNetwork, job: FoldJob, shape: tuple[int, ...]) -> None:
-    """Write weights, standardisation and the settings that made them into one safetensors file."""
-    model = network.model.module if hasattr(network.model, "module") else network.model
-    tensors = {f"model.{name}": tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
-    tensors |= {
-        "standardizer.mean": torch.from_numpy(network.standardizer.mean),
-        "standardizer.deviation": torch.from_numpy(network.standardizer.deviation),
-    }
-    settings = {"network": job.network.model_dump(mode="json"), "shape": list(shape), "outputs": job.config.outputs}
-    write_bytes(path, safetensors.torch.save(tensors, {"settings": json.dumps(settings, sort_keys=True)}))
-
-
-def load_network(path: Path, device: torch.device) -> tuple[TrainedNetwork, dict]:
-    """Read a file that `save_network` wrote.
-
-    Returns:
-        The network, ready to score, and its settings (network, shape, outputs).
-
-    Raises:
-        ArtefactError: not safetensors, cut, or of another architecture.
-    """
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            settings = json.loads(file.metadata()["settings"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        network = Network.model_validate(settings["network"])
-        model = build_model(network.model, settings["shape"], len(settings["outputs"]))
-        model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
-        raise ArtefactError(
-            f"cannot load the network {path}: {error}; ./run.sh train --force makes it again"
-        ) from error
-    mean, deviation = tensors["standardizer.mean"].numpy(), tensors["standardizer.deviation"].numpy()
-    standardizer = Standardizer(network.training.mean_subtraction, mean, deviation)
-    model = model.to(device, memory_format=torch.channels_last)
-    return TrainedNetwork(model, standardizer, device), settings
-
-
-def score_rows(network: TrainedNetwork, feature: CachedFeature, rows: np.ndarray) -> np.ndarray:
-    """Raw logits (len(rows), n_outputs) float64 of cached clips."""
-    return network.logits(scoring_batches(feature, rows, network.standardizer, SCORING_BATCH))

@@ -12,7 +12,7 @@ def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
     models = {f"models/{network.model.name}" for network in config.networks.values()}
     augment = {f"augment/{plugin.name}" for network in config.networks.values() for plugin in network.augment}
-    return ["trainer", "batches", "tasks", "fold_runs", *sorted(models | augment)]
+    return ["trainer", "networks", "batches", "tasks", "fold_runs", *sorted(models | augment)]
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
