@@ -156,20 +156,24 @@ def _run_stage(options: argparse.Namespace) -> None:
 
 
 def _line(options: argparse.Namespace, last: str, force: str) -> None:
+    from fakevoice.config import paths
     from fakevoice.line import run_line
 
     config = _config(options)
+    print(f"{config.competition}/{config.experiment}, data in {paths(config).raw}", flush=True)
     if run_line(config, last, force, options.verify):
-        _summary(config, last)
+        _summary(config, options.config or config.competition, last)
     else:
-        print(f"{config.competition}/{config.experiment}: everything is up to date")
+        print("everything is up to date")
 
 
-def _summary(config, last: str) -> None:
+def _summary(config, name: str, last: str) -> None:
     from fakevoice.config import paths
     from fakevoice.storage import read_json
 
-    places, name = paths(config), config.competition
+    places = paths(config)
+    if config.experiment != "default":
+        name += f" experiment={config.experiment}"
     print(f"\nartefacts: {places.run}\nnext:")
     if last != "submission":
         print(f"  ./run.sh all --config {name}")
