@@ -120,7 +120,7 @@ def test_a_competition_without_a_config_is_not_taken_for_the_demo(capsys, tmp_pa
 
 
 def test_the_result_of_score_is_printed(finished_run, capsys):
-    assert main(["score", str(finished_run.submission()), str(finished_run.paths.raw / "test_solution.csv")]) == 0
+    assert main(["score", str(finished_run.submission()), str(finished_run.paths.raw / "solution.csv")]) == 0
     assert "n = 16" in capsys.readouterr().out
 
 

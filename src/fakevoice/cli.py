@@ -182,7 +182,7 @@ def _summary(config, name: str, last: str) -> None:
     manifest = read_json(places.stage("submission") / "manifest.json")
     if config.dataset.name == "demo":
         print("  (the demo proves the line; its scores are no evidence about real generators)")
-        print(f"  ./run.sh score {next(iter(manifest['outputs']))} data/demo/test_solution.csv")
+        print(f"  ./run.sh score {next(iter(manifest['outputs']))} data/demo/solution.csv")
     print(f"  upload {next(iter(manifest['outputs']))}, expected {metrics['metric']} {metrics['expected_score']:.4f}")
     print(f"  ./run.sh predict FILE_OR_FOLDER --config {name}")
     print(f"  .venv/bin/tensorboard --logdir {places.run / 'tensorboard'}")

@@ -74,7 +74,7 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_states_in_equal_shares(folder):
-    answers = table(folder, "test_solution")
+    answers = table(folder, "solution")
     assert answers["state"].value_counts().to_dict() == dict.fromkeys(demo.STATES, 2)
     for name in ("fake", "real"):
         assert (answers[name] == answers["state"].str.contains(name).astype(int).astype(str)).all()

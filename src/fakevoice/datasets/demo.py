@@ -95,7 +95,7 @@ def _fill(folder: Path, *, n_train: int, n_test: int, n_unlabeled: int, seed: in
         "train_meta": train[["id", "group"]],
         "test": test[["id", "path"]],
         "sample_submission": test[["id"]].assign(fake=0.5, real=0.5),
-        "test_solution": answers[["id", "state", "fake", "real", "snr_db"]],
+        "solution": answers[["id", "state", "fake", "real", "snr_db"]],
     }
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)
