@@ -28,8 +28,9 @@ import pandas as pd
 from IPython.display import Audio, display
 
 from fakevoice.audio import read_audio
-from fakevoice.config import load_config, paths
+from fakevoice.config import load_config
 from fakevoice.exploration import average_spectra, draw_spectrogram, load_clips, shortcut_auc
+from fakevoice.places import paths
 
 config = load_config(os.environ.get("FAKEVOICE_CONFIG", "demo"), os.environ.get("FAKEVOICE_OVERRIDES", "").split())
 raw = paths(config).raw

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import threadpoolctl
 
-from fakevoice.config import Config, Paths, load_config, paths
+from fakevoice.config import Config, load_config
 from fakevoice.line import run_line
+from fakevoice.places import Paths, paths
 from fakevoice.storage import checksum
 
 TINY = [

@@ -9,10 +9,11 @@ from pydantic import BaseModel
 
 from fakevoice import config as config_module
 from fakevoice import lookup
-from fakevoice.config import Config, config_hash, config_names, load_config, paths, validate
+from fakevoice.config import Config, config_hash, config_names, load_config, validate
 from fakevoice.errors import ConfigError
 from fakevoice.extraction import check_features
 from fakevoice.fold_runs import check_networks
+from fakevoice.places import paths
 
 PACKAGE = Path(config_module.__file__).parent
 SECTIONS = [value for value in vars(config_module).values() if isinstance(value, type) and issubclass(value, BaseModel)]

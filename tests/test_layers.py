@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "fakevoice"
 LEVELS = (
     "errors progress prior noise_shapes",
     "config lookup storage audio spectrum channel workers predictions",
+    "places",
     "tables tasks slices voicing pitch source_filter bootstrap calibration",
     "datasets features augment models metrics calibrators vocoders noises",  # plug-ins, a folder each
     "audit folds scenes noise_bank pooling exploration ensemble measuring submission",

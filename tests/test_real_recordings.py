@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from fakevoice.config import data_folder, load_config, paths
+from fakevoice.config import load_config
 from fakevoice.inference import Predictor, list_clips, predict_table
 from fakevoice.line import run_line
+from fakevoice.places import data_folder, paths
 from fakevoice.tables import read_table
 
 REAL = data_folder() / "voices"

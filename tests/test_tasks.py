@@ -8,9 +8,10 @@ from omegaconf import OmegaConf
 from scipy.special import expit, softmax
 
 from fakevoice import lookup
-from fakevoice.config import load_config, paths
+from fakevoice.config import load_config
 from fakevoice.inference import Predictor, list_clips, predict_table
 from fakevoice.line import run_line
+from fakevoice.places import paths
 from fakevoice.tables import read_table
 from fakevoice.tasks import normalise, one_output_each, targets
 

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from fakevoice.audio import read_audio
-from fakevoice.config import Config, Paths, paths, validate
+from fakevoice.config import Config, validate
 from fakevoice.errors import ArtefactError
 from fakevoice.exploration import load_clips
+from fakevoice.places import Paths, paths
 from fakevoice.rendering import render
 from fakevoice.slices import label_and_probability
 from fakevoice.storage import read_array, read_json

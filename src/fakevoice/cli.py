@@ -135,7 +135,8 @@ def _config(options: argparse.Namespace):
 
 def _found_config() -> str:
     """The competition whose data lies there; the demo where there is none."""
-    from fakevoice.config import config_names, data_folder
+    from fakevoice.config import config_names
+    from fakevoice.places import data_folder
 
     folder = data_folder()
     found = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name != "demo") if folder.is_dir() else []
@@ -156,8 +157,8 @@ def _run_stage(options: argparse.Namespace) -> None:
 
 
 def _line(options: argparse.Namespace, last: str, force: str) -> None:
-    from fakevoice.config import paths
     from fakevoice.line import run_line
+    from fakevoice.places import paths
 
     config = _config(options)
     print(f"{config.competition}/{config.experiment}, data in {paths(config).raw}", flush=True)
@@ -168,7 +169,7 @@ def _line(options: argparse.Namespace, last: str, force: str) -> None:
 
 
 def _summary(config, name: str, last: str) -> None:
-    from fakevoice.config import paths
+    from fakevoice.places import paths
     from fakevoice.storage import read_json
 
     places = paths(config)
@@ -198,8 +199,9 @@ def _status(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from fakevoice.config import load_config, paths
+    from fakevoice.config import load_config
     from fakevoice.inference import Predictor, list_clips, predict_table
+    from fakevoice.places import paths
     from fakevoice.tables import write_table
 
     overrides = [word for word in options.words if "=" in word and not Path(word).exists()]

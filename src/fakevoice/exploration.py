@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from fakevoice import lookup
-from fakevoice.config import Config, paths
+from fakevoice.config import Config
 from fakevoice.errors import ArtefactError
+from fakevoice.places import paths
 from fakevoice.spectrum import log_mel, mel_filter_bank, power_spectrogram
 from fakevoice.storage import read_array
 from fakevoice.tables import CLIP_TEXT, FOLD_TEXT, read_table

@@ -10,9 +10,10 @@ import pandas as pd
 
 from fakevoice import lookup, storage
 from fakevoice.cache import CachedFeature, scored_splits
-from fakevoice.config import Config, Paths, digest
+from fakevoice.config import Config, digest
 from fakevoice.errors import ConfigError
 from fakevoice.networks import choose_device, load_network, score_rows
+from fakevoice.places import Paths
 from fakevoice.progress import Progress
 from fakevoice.stacker import check_oof
 from fakevoice.tasks import one_output_each, targets

@@ -10,11 +10,12 @@ import pandas as pd
 
 from fakevoice import lookup, storage
 from fakevoice.audio import find_audio, fix_length, read_audio
-from fakevoice.config import Config, Paths, validate
+from fakevoice.config import Config, validate
 from fakevoice.ensemble import Blend
 from fakevoice.errors import ArtefactError, AudioError, DataError
 from fakevoice.extraction import POOLED, extract
 from fakevoice.networks import TrainedNetwork, choose_device, load_network
+from fakevoice.places import Paths
 from fakevoice.stacker import column_names, load_boosters, predict_logits
 from fakevoice.submission import off_the_edges
 from fakevoice.tasks import one_output_each

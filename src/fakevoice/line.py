@@ -7,8 +7,9 @@ from types import ModuleType
 from typing import Any
 
 from fakevoice import lookup, storage
-from fakevoice.config import Config, Paths, digest, paths
+from fakevoice.config import Config, digest
 from fakevoice.errors import ArtefactError
+from fakevoice.places import Paths, paths
 from fakevoice.progress import duration_text
 
 STAGES = ("prepare", "folds", "scenes", "features", "train", "stack", "ensemble", "submission")

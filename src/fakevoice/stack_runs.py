@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from fakevoice.cache import CachedFeature, scored_splits
-from fakevoice.config import Config, Paths
+from fakevoice.config import Config
+from fakevoice.places import Paths
 from fakevoice.progress import track
 from fakevoice.stacker import check_oof, column_names, fit_fold, predict_logits, save_boosters
 from fakevoice.storage import read_array, write_array

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from fakevoice.config import Config, Paths
+from fakevoice.config import Config
+from fakevoice.places import Paths
 
 AFTER = ("scenes", "train", "stack")
 READS = ("seed", "task", "classes", "metric", "networks", "ensemble")

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from fakevoice import lookup
-from fakevoice.config import Config, Paths
+from fakevoice.config import Config
+from fakevoice.places import Paths
 
 AFTER = ("prepare", "scenes")
 READS = ("seed", "sample_rate_hz", "clip_duration_s", "scenes", "spectrogram", "features", "pooled", "shard_size")

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from fakevoice.config import Config, Paths, digest
+from fakevoice.config import Config, digest
+from fakevoice.places import Paths
 
 AFTER = ("prepare",)
 READS = ("competition", "seed", "folds")

@@ -4,7 +4,8 @@ from pathlib import Path
 from types import ModuleType
 
 from fakevoice import lookup, storage
-from fakevoice.config import Config, Paths, digest
+from fakevoice.config import Config, digest
+from fakevoice.places import Paths
 
 AFTER = ()
 READS = ("competition", "dataset", "classes", "sample_rate_hz", "on_error")

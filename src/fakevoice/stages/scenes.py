@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from fakevoice.config import Config, Paths
+from fakevoice.config import Config
+from fakevoice.places import Paths
 
 AFTER = ("prepare", "folds")
 READS = ("seed", "sample_rate_hz", "clip_duration_s", "classes", "folds", "scenes")
