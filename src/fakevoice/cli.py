@@ -184,7 +184,8 @@ def _summary(config, name: str, last: str) -> None:
     if config.dataset.name == "demo":
         print("  (the demo proves the line; its scores are no evidence about real generators)")
         print(f"  ./run.sh score {next(iter(manifest['outputs']))} data/demo/solution.csv")
-    print(f"  upload {next(iter(manifest['outputs']))}, expected {metrics['metric']} {metrics['expected_score']:.4f}")
+    for submission in manifest["outputs"]:
+        print(f"  upload {submission}, expected {metrics['metric']} {metrics['expected_score']:.4f}")
     print(f"  ./run.sh predict FILE_OR_FOLDER --config {name}")
     print(f"  .venv/bin/tensorboard --logdir {places.run / 'tensorboard'}")
 

@@ -37,10 +37,16 @@ def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.
         write_json(folder / name, value)
     write_table(folder / "members.csv", table)
     write_table(folder / "oof.csv", _oof_table(scenes, target, probability, oof, members, config))
-    test = _load(paths, members, "test", axis=2).mean(axis=0)  # over the fold models
-    write_array(folder / "test.npy", blend.probability(test))
+    write_array(folder / "test.npy", _test_probability(blend, paths, config))
     _report(table, summary, config)
     return [folder / name for name in (*files, "members.csv", "oof.csv", "test.npy")]
+
+
+def _test_probability(blend: Blend, paths: Paths, config: Config) -> np.ndarray:
+    """(n_test, n_outputs) float64; without rows where a competition has nothing to predict."""
+    if not (paths.stage(STACK) / "test.npy").is_file():
+        return np.empty((0, len(config.outputs)))
+    return blend.probability(_load(paths, blend.members, "test", axis=2).mean(axis=0))  # over the fold models
 
 
 def _load(paths: Paths, members: list[str], split: str, axis: int) -> np.ndarray:
@@ -121,12 +127,16 @@ def _oof_table(
 
 def _report(table: pd.DataFrame, summary: dict, config: Config) -> None:
     print(table.to_string(index=False, float_format="{:.4f}".format))
-    for name, condition in (("oof", "as simulated"), ("expected", "with classes as frequent as below")):
+    simulated = bool(config.scenes.states)
+    conditions = {"oof": "as simulated" if simulated else "on clips of groups that no model saw"}
+    if simulated:
+        conditions["expected"] = "with classes as frequent as below"
+    for name, condition in conditions.items():
         low, high = summary[f"{name}_low"], summary[f"{name}_high"]
         print(f"{config.metric} {summary[f'{name}_score']:.4f} (95 % interval {low:.4f} to {high:.4f}), {condition}")
-    for output, share in summary["shares"].items():
-        print(f"  {output} is heard in {share['expected']:.3f} of the clips (simulated {share['simulated']:.3f})")
-    print(
-        "both on scenes of groups that no model saw; they assume noises, rooms and codecs like the simulated ones",
-        flush=True,
-    )
+    if simulated:
+        for output, share in summary["shares"].items():
+            print(f"  {output} is heard in {share['expected']:.3f} of the clips (simulated {share['simulated']:.3f})")
+        print(
+            "both on scenes of groups that no model saw; they assume noises, rooms and codecs like the simulated ones"
+        )

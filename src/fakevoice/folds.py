@@ -98,7 +98,8 @@ def assign_folds(clips: pd.DataFrame, n_folds: int, seed: int) -> np.ndarray:
     per_class = clips.groupby("label")["group"].nunique()
     if per_class.min() < n_folds:
         raise FoldsError(
-            f"class {per_class.idxmin()!r} has {per_class.min()} groups, fewer than {n_folds} folds: use fewer folds"
+            f"class {per_class.idxmin()!r} has {per_class.min()} groups, fewer than {n_folds} folds: "
+            "use fewer folds, or name the groups where they were derived"
         )
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     fold = np.empty(len(clips), np.int64)

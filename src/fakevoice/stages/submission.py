@@ -26,6 +26,9 @@ def run(config: Config, paths: Paths) -> list[Path]:
     clips = read_table(paths.stage("prepare") / "clips.csv", CLIP_TEXT)
     template = read_table(paths.stage("prepare") / "template.csv", ("id",))
     test = clips[clips["split"] == "test"]
+    if test.empty:
+        print("nothing to submit: there are no test clips", flush=True)
+        return []
     probability = read_array(paths.stage("ensemble") / "test.npy").copy()
     unreadable = (test["error"] != "").to_numpy()
     probability[unreadable] = np.array(read_json(paths.stage("ensemble") / "ensemble.json")["prior"])
