@@ -4,6 +4,9 @@ Chain k of the line is: networks that never saw fold k → their logits for fold
 on the out-of-fold logits of the other folds. So the rows of fold k are scored by models that never
 saw them, and a new clip is scored by the k chains, each with its own networks' logits, and averaged.
 No round is chosen by looking at the held-out fold.
+
+What remains, as in all stacking on one set of folds (Wolpert 1992): the logits that a stacker is
+fitted on come from networks that were trained with its held-out rows among others.
 """
 
 from pathlib import Path
