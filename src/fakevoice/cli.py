@@ -181,11 +181,12 @@ def _summary(config, name: str, last: str) -> None:
         return
     metrics = read_json(places.stage("ensemble") / "metrics.json")
     manifest = read_json(places.stage("submission") / "manifest.json")
-    if config.dataset.name == "demo":
-        print("  (the demo proves the line; its scores are no evidence about real generators)")
-        print(f"  ./run.sh score {next(iter(manifest['outputs']))} data/demo/solution.csv")
     for submission in manifest["outputs"]:
-        print(f"  upload {submission}, expected {metrics['metric']} {metrics['expected_score']:.4f}")
+        if config.dataset.name == "demo":
+            print(f"  ./run.sh score {submission} data/demo/solution.csv    (expected {metrics['expected_score']:.4f})")
+            print("  the demo proves the line; its scores are no evidence about real generators")
+        else:
+            print(f"  upload {submission}, expected {metrics['metric']} {metrics['expected_score']:.4f}")
     print(f"  ./run.sh predict FILE_OR_FOLDER --config {name}")
     print(f"  .venv/bin/tensorboard --logdir {places.run / 'tensorboard'}")
 
