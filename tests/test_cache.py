@@ -99,7 +99,8 @@ def test_another_run_that_writes_into_the_same_cache_is_not_disturbed(damageable
 
 def test_a_clip_that_cannot_be_read_is_silence_of_the_same_length(finished_run, tmp_path):
     (tmp_path / "no.wav").write_text("not audio")
-    waveform = read_or_silence(tmp_path / "no.wav", finished_run.config)
+    waveform, reason = read_or_silence(tmp_path / "no.wav", finished_run.config)
+    assert reason
     assert waveform.shape == (80000,)
     assert not waveform.any()
 

@@ -91,6 +91,8 @@ def test_another_number_of_bands_makes_that_feature_anew(damageable):
         ("ensemble", "ensemble"),
         ("calibrators/platt", "ensemble"),
         ("metrics/dacon_score", "ensemble"),
+        ("metrics/auc", "ensemble"),
+        ("predictions", "ensemble"),
         ("submission", "submission"),
     ],
 )
@@ -148,3 +150,18 @@ def test_a_change_of_one_network_trains_that_one_alone(damageable):
     before = weights()
     run_line(load_config("demo", [*damageable.overrides, "networks.mfcc.training.learning_rate=0.001"]), "train")
     assert {name for name, time in weights().items() if time != before[name]} == {"mfccfold0", "mfccfold1"}
+
+
+def test_a_forced_stage_never_deletes_an_earlier_submission(damageable):
+    earlier = damageable.submission()
+    config = load_config("demo", [*damageable.overrides, "ensemble.shrinkage=1.0", "ensemble.calibrator=identity"])
+    assert run_line(config, force="submission")
+    assert earlier.is_file() and len(list(earlier.parent.glob("demo-*.csv"))) == 2
+
+
+def test_logits_of_clips_that_are_gone_do_not_reach_the_ensemble(damageable):
+    left = damageable.paths.stage("stack") / "forgotten.npy"
+    left.write_bytes((damageable.paths.stage("stack") / "unlabeled.npy").read_bytes())
+    run_line(damageable.config, last="stack", force="stack")
+    assert not left.exists()
+    assert (damageable.paths.stage("stack") / "unlabeled.npy").is_file()

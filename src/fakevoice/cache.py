@@ -121,7 +121,7 @@ def _waveforms(shard: _Shard):
     config, rate = shard.config, shard.config.sample_rate_hz
     if shard.split != "scenes":
         for clip in shard.rows["id"]:
-            yield read_or_silence(shard.clip_paths[clip], config)
+            yield read_or_silence(shard.clip_paths[clip], config)[0]
         return
     bank = storage.read_array(shard.bank, memory_map=True)
     voices = dict(tuple(shard.voices.groupby("scene")))
@@ -130,12 +130,12 @@ def _waveforms(shard: _Shard):
         yield render(scene, its_voices, lambda clip: read_audio(shard.clip_paths[clip], rate).waveform, bank, config)
 
 
-def read_or_silence(path: Path, config: Config) -> np.ndarray:
-    """A clip of exactly the config's length; silence where it cannot be read, so that its row keeps its place."""
+def read_or_silence(path: Path, config: Config) -> tuple[np.ndarray, str]:
+    """A clip of exactly the config's length, and ''; or silence and why it cannot be read, so that its row stays."""
     try:
-        return fix_length(read_audio(path, config.sample_rate_hz).waveform, config.n_samples)
-    except AudioError:
-        return np.zeros(config.n_samples, np.float32)
+        return fix_length(read_audio(path, config.sample_rate_hz).waveform, config.n_samples), ""
+    except AudioError as error:
+        return np.zeros(config.n_samples, np.float32), error.reason
 
 
 def _write_manifest(folder: Path, sources: Sources, config: Config) -> Path:

@@ -17,6 +17,7 @@ from fakevoice.progress import track
 from fakevoice.tasks import normalise
 
 N_CANDIDATES = 48
+STACK = "stack"  # the stacker's name among the members, and its stage
 
 
 @dataclass(frozen=True)

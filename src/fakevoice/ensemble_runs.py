@@ -8,14 +8,13 @@ import pandas as pd
 from fakevoice import lookup
 from fakevoice.bootstrap import bootstrap_interval
 from fakevoice.config import Config
-from fakevoice.ensemble import Blend, cross_fit, fit_blend
+from fakevoice.ensemble import STACK, Blend, cross_fit, fit_blend
 from fakevoice.places import Paths
 from fakevoice.prior import adjust, estimate_shares, resample_to_shares
 from fakevoice.storage import read_array, write_array, write_json
 from fakevoice.tables import write_table
 from fakevoice.tasks import targets
 
-STACK = "stack"
 PARTS = ("auc", "brier", "ece", "eer", "accuracy")
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from fakevoice import lookup, storage
-from fakevoice.audio import find_audio, fix_length, read_audio
+from fakevoice.audio import find_audio
+from fakevoice.cache import read_or_silence
 from fakevoice.config import Config, validate
-from fakevoice.ensemble import Blend
-from fakevoice.errors import ArtefactError, AudioError, DataError
+from fakevoice.ensemble import STACK, Blend
+from fakevoice.errors import ArtefactError, DataError
 from fakevoice.extraction import POOLED, extract
 from fakevoice.networks import TrainedNetwork, choose_device, load_network
 from fakevoice.places import Paths
@@ -22,7 +23,6 @@ from fakevoice.tasks import one_output_each
 from fakevoice.workers import run_parallel
 
 CHUNK = 32  # clips per task of a worker
-STACK = "stack"
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,7 @@ def extract_files(config: Config, files: list[Path]) -> tuple[dict[str, np.ndarr
     columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
     reasons = []
     for file in files:
-        waveform, reason = np.zeros(config.n_samples, np.float32), ""
-        try:
-            waveform = fix_length(read_audio(file, config.sample_rate_hz).waveform, config.n_samples)
-        except AudioError as error:
-            reason = error.reason
+        waveform, reason = read_or_silence(file, config)
         reasons.append(reason)
         for name, array in extract(waveform, config, names).items():
             # float16 is what the cache holds, so that a clip gets the same score on either way

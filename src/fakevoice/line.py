@@ -60,7 +60,8 @@ def _run_stage(name: str, reason: str, config: Config, places: Paths, forced: bo
     print(f"── {name} ({reason})", flush=True)
     start, stage = time.monotonic(), lookup.load("stages", name)
     for path in _outputs(name, places) if forced else _damaged(name, places, verify=True):
-        path.unlink(missing_ok=True)  # what is rebuilt must not be mistaken for whole
+        if not (forced and path.is_relative_to(places.submissions)):  # an earlier submission is kept for good
+            path.unlink(missing_ok=True)  # what is rebuilt must not be mistaken for whole
     if forced and hasattr(stage, "forget"):
         stage.forget(config, places)
     (places.stage(name) / "manifest.json").unlink(missing_ok=True)

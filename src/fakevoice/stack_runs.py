@@ -41,6 +41,8 @@ def stack(config: Config, paths: Paths, scenes: pd.DataFrame, pooled: Path) -> l
         outputs += save_boosters(folder, boosters, index)
         gains.append([booster.feature_importance("gain") for booster in boosters])
     check_oof(logits, scored_by, fold)
+    for left in folder.glob("*.npy"):  # the ensemble reads what lies here: no clips of an earlier run
+        left.unlink()
     arrays = {"oof": logits, **{split: np.stack(parts) for split, parts in new_logits.items()}}
     for split, array in arrays.items():
         write_array(folder / f"{split}.npy", array)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from fakevoice import lookup
 from fakevoice.config import Config
 from fakevoice.places import Paths
 
@@ -11,8 +12,9 @@ READS = ("seed", "task", "classes", "metric", "networks", "ensemble")
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
-    calibrator, metric = f"calibrators/{config.ensemble.calibrator}", f"metrics/{config.metric}"
-    return ["ensemble", "ensemble_runs", "bootstrap", "prior", "tasks", "calibration", calibrator, metric]
+    metrics = [f"metrics/{name}" for name in lookup.names("metrics")]  # one may be made of others
+    shared = ["ensemble", "ensemble_runs", "bootstrap", "prior", "tasks", "calibration", "predictions"]
+    return [*shared, f"calibrators/{config.ensemble.calibrator}", *metrics]
 
 
 def run(config: Config, paths: Paths) -> list[Path]:

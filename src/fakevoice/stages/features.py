@@ -8,8 +8,6 @@ from fakevoice.places import Paths
 
 AFTER = ("prepare", "scenes")
 READS = ("seed", "sample_rate_hz", "clip_duration_s", "scenes", "spectrogram", "features", "pooled", "shard_size")
-
-
 SOUND = ("audio", "spectrum", "pitch", "noise_shapes", "channel", "noise_bank", "rendering", "extraction")
 
 

@@ -26,7 +26,8 @@ def run(config: Config, paths: Paths) -> list[Path]:
     clips = read_table(paths.stage("prepare") / "clips.csv", CLIP_TEXT)
     folds = read_folds(paths.folds_csv, config.competition)
     train = folds.merge(clips.loc[clips["split"] == "train", ["id", "duration_s"]], on="id", validate="1:1")
-    noise_table, bank = mine_noises(clips, paths.raw, config.sample_rate_hz, config.folds.n_folds)
+    heard = clips if config.scenes.states else clips.iloc[:0]  # clips alone need no noise
+    noise_table, bank = mine_noises(heard, paths.raw, config.sample_rate_hz, config.folds.n_folds)
     drawn = scenes.draw_scenes(train, noise_table, config) if config.scenes.states else scenes.plain_scenes(train)
     for name, table in zip(("scenes", "voices", "noise_bank"), (*drawn, noise_table), strict=True):
         write_table(folder / f"{name}.csv", table)
