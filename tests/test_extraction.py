@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fakevoice import extraction, lookup
-from fakevoice.config import load_config
+from fakevoice.config import Config, load_config, validate
 from fakevoice.errors import ConfigError
 from fakevoice.extraction import POOLED, check_features, extract, pooled_names
 from fakevoice.spectrum import n_frames, power_spectrogram
@@ -69,3 +69,21 @@ def test_impossible_arguments_are_found_before_the_run(word):
 def test_an_unknown_feature_is_found_before_the_run():
     with pytest.raises(ConfigError, match=r"no features/loudness\.py"):
         check_features(load_config("demo", ["features.loudness={}"]))
+
+
+def with_waveform(pooled: list[str]) -> Config:
+    return validate({**CONFIG.model_dump(), "features": {**CONFIG.features, "waveform": {}}, "pooled": pooled})
+
+
+def test_a_feature_may_ask_for_the_samples():
+    config = with_waveform(["mel"])
+    check_features(config)
+    arrays = extract(NOISE, config, ["mel", "waveform", POOLED])
+    assert np.array_equal(arrays["waveform"], NOISE[None]) and arrays["waveform"].dtype == np.float32
+    assert np.array_equal(arrays["mel"], extract(NOISE, config, ["mel"])["mel"])
+    assert len(arrays[POOLED]) == len(pooled_names(config))
+
+
+def test_samples_are_not_pooled():
+    with pytest.raises(ConfigError, match=r"pooled: 'waveform' is no spectrum"):
+        check_features(with_waveform(["waveform"]))

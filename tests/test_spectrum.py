@@ -120,3 +120,20 @@ def test_decibels():
 def test_impossible_bands_are_refused(args):
     with pytest.raises(ConfigError):
         spectrum.log_mel(np.ones((257, 3), np.float32), RATE, **args)
+
+
+def test_linear_filters_by_the_formula():
+    """Corners at equal distances in Hz; each filter peaks at 1 over its centre and is 0 at its neighbours' centres."""
+    bank = spectrum.linear_filter_bank(RATE, 4000, 19, 0.0, 8000.0)  # bins lie 4 Hz apart, centres 400 Hz
+    assert bank.shape == (19, 2001) and bank.dtype == np.float32
+    np.testing.assert_array_equal(bank.argmax(axis=1) * 4, 400 * np.arange(1, 20))
+    np.testing.assert_allclose(bank[:, 100:2000:100], np.eye(19), atol=1e-6)
+    np.testing.assert_allclose(bank[4, 400:601], 1 - np.abs(np.arange(400, 601) - 500) / 100, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "args", [(20, 0.0, 8001.0), (20, -1.0, 8000.0), (20, 5000.0, 5000.0), (700, 0.0, 8000.0), (0, 0.0, 8000.0)]
+)
+def test_impossible_linear_filters_are_refused(args):
+    with pytest.raises(ConfigError):
+        spectrum.linear_filter_bank(RATE, N_FFT, *args)

@@ -1,13 +1,19 @@
-"""Waveform → all features of a config, one STFT for all: the same function for training, test and new audio."""
+"""Waveform → all features of a config, one STFT for all: the same function for training, test and new audio.
+
+A feature is computed from the power spectrogram; one whose module says ``INPUT = "waveform"`` gets the samples.
+"""
+
+from types import ModuleType
 
 import numpy as np
 
 from fakevoice import lookup
 from fakevoice.config import Config
+from fakevoice.errors import ConfigError
 from fakevoice.pooling import pool_bands, pool_rhythm, pool_voicing
 from fakevoice.spectrum import power_spectrogram
 
-POOLED = "pooled"
+POOLED, POWER = "pooled", "power"
 
 
 def extract(waveform: np.ndarray, config: Config, names: list[str]) -> dict[str, np.ndarray]:
@@ -21,8 +27,9 @@ def extract(waveform: np.ndarray, config: Config, names: list[str]) -> dict[str,
         Each feature as (n_bands, n_frames) float32, ``"pooled"`` as (n_columns,) float32.
     """
     power = power_spectrogram(waveform, config.spectrogram.n_fft, config.spectrogram.hop_length)
+    inputs = {POWER: power, "waveform": waveform}
     needed = {*names, *config.pooled} - {POOLED} if POOLED in names else set(names)
-    arrays = {name: _compute(name, power, config) for name in sorted(needed)}
+    arrays = {name: _compute(name, inputs, config) for name in sorted(needed)}
     if POOLED in names:
         columns = pooled_values(arrays, power, config)
         arrays[POOLED] = np.fromiter(columns.values(), np.float32, len(columns))
@@ -41,21 +48,29 @@ def pooled_values(arrays: dict[str, np.ndarray], power: np.ndarray, config: Conf
 def pooled_names(config: Config) -> list[str]:
     """Names of the stacker's columns, found by pooling a silent clip."""
     power = np.zeros((config.spectrogram.n_fft // 2 + 1, 8), np.float32)
-    return list(pooled_values({name: _compute(name, power, config) for name in config.pooled}, power, config))
+    arrays = {name: _compute(name, {POWER: power}, config) for name in config.pooled}
+    return list(pooled_values(arrays, power, config))
 
 
 def check_features(config: Config) -> None:
     """Try every feature on a silent second, so that an impossible argument stops a run before it starts.
 
     Raises:
-        ConfigError: unknown feature, unknown or impossible argument.
+        ConfigError: unknown feature, unknown or impossible argument, or one to pool that has no spectrum.
     """
     for name, args in config.features.items():
-        module = lookup.load("features", name)
-        lookup.check_args(module.compute, args, f"features.{name}")
+        lookup.check_args(lookup.load("features", name).compute, args, f"features.{name}")
+    for name in config.pooled:
+        if _input(lookup.load("features", name)) != POWER:
+            raise ConfigError(f"pooled: {name!r} is no spectrum, so that it has no bands to take statistics of")
     extract(np.zeros(config.sample_rate_hz, np.float32), config, [*config.features, POOLED])
 
 
-def _compute(name: str, power: np.ndarray, config: Config) -> np.ndarray:
-    args = config.features[name]
-    return lookup.load("features", name).compute(power, config.sample_rate_hz, **args).astype(np.float32, copy=False)
+def _input(feature: ModuleType) -> str:
+    return getattr(feature, "INPUT", POWER)
+
+
+def _compute(name: str, inputs: dict[str, np.ndarray], config: Config) -> np.ndarray:
+    feature = lookup.load("features", name)
+    array = feature.compute(inputs[_input(feature)], config.sample_rate_hz, **config.features[name])
+    return array.astype(np.float32, copy=False)

@@ -134,6 +134,30 @@ def log_mel(
 
 
 @cache
+def linear_filter_bank(sample_rate_hz: int, n_fft: int, n_filters: int, fmin_hz: float, fmax_hz: float) -> np.ndarray:
+    """Triangular filters of unit height at equal distances in Hz (Sahidullah et al. 2015, section 2.1).
+
+    Returns:
+        (n_filters, n_fft // 2 + 1) float32.
+
+    Raises:
+        ConfigError: the edges leave no room, or there are so many filters that some would be empty.
+    """
+    nyquist_hz = sample_rate_hz / 2
+    if not (n_filters >= 1 and 0 <= fmin_hz < fmax_hz <= nyquist_hz):
+        raise ConfigError(
+            f"need n_filters {n_filters} >= 1 and 0 <= fmin_hz {fmin_hz} < fmax_hz {fmax_hz} <= {nyquist_hz}"
+        )
+    distance_hz = (fmax_hz - fmin_hz) / (n_filters + 1)
+    centres_hz = fmin_hz + distance_hz * np.arange(1, n_filters + 1)
+    bins_hz = np.arange(n_fft // 2 + 1) * sample_rate_hz / n_fft
+    bank = np.maximum(0.0, 1.0 - np.abs(bins_hz[None] - centres_hz[:, None]) / distance_hz)
+    if not bank.any(axis=1).all():
+        raise ConfigError(f"n_filters {n_filters} is too many for n_fft {n_fft}: some filters are empty")
+    return bank.astype(np.float32)
+
+
+@cache
 def dct_matrix(n_coefficients: int, n_bands: int) -> np.ndarray:
     """Orthonormal DCT-II as a matrix, so that a cepstrum is one product.
 

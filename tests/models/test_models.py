@@ -1,8 +1,9 @@
-"""Contracts of every network: any picture in, logits out, and gradients on the way back."""
+"""Contracts of every network: any picture (or waveform) in, logits out, and gradients on the way back."""
 
 import inspect
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +13,12 @@ from fakevoice.errors import ConfigError
 NAMES = lookup.names("models")
 models = pytest.mark.parametrize("name", NAMES)
 SHAPES = [(64, 80), (40, 157)]
+WAVEFORMS = [(1, 4000), (1, 7001)]  # what networks with a front end of their own are given
+HEARS_SAMPLES = {"aasist"}
+
+
+def shapes(name: str) -> list[tuple[int, int]]:
+    return WAVEFORMS if name in HEARS_SAMPLES else SHAPES
 
 
 def build(name: str, shape: tuple[int, int], n_outputs: int = 2, **args) -> torch.nn.Module:
@@ -23,8 +30,7 @@ def pictures(n: int, shape: tuple[int, int]) -> torch.Tensor:
     return torch.randn(n, 1, *shape, generator=torch.Generator().manual_seed(1))
 
 
-@models
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("name", "shape"), [(name, shape) for name in NAMES for shape in shapes(name)])
 def test_forward_and_backward(name, shape):
     model = build(name, shape)
     logits = model.train()(pictures(2, shape))
@@ -38,13 +44,15 @@ def test_forward_and_backward(name, shape):
 @models
 @pytest.mark.parametrize("n_outputs", [1, 10])
 def test_as_many_logits_as_outputs(name, n_outputs):
-    assert build(name, SHAPES[0], n_outputs).eval()(pictures(2, SHAPES[0])).shape == (2, n_outputs)
+    shape = shapes(name)[0]
+    assert build(name, shape, n_outputs).eval()(pictures(2, shape)).shape == (2, n_outputs)
 
 
 @models
 @pytest.mark.parametrize("value", [0.0, -1e3])
 def test_a_constant_picture_gives_no_nan(name, value):
-    model, picture = build(name, SHAPES[0]), torch.full((2, 1, *SHAPES[0]), value)
+    shape = shapes(name)[0]
+    model, picture = build(name, shape), torch.full((2, 1, *shape), value)
     logits = model.train()(picture)
     logits.sum().backward()
     assert torch.isfinite(logits).all() and torch.isfinite(model.eval()(picture)).all()
@@ -53,7 +61,8 @@ def test_a_constant_picture_gives_no_nan(name, value):
 
 @models
 def test_scoring_is_deterministic_and_blind_to_the_rest_of_the_batch(name):
-    model, batch = build(name, SHAPES[0]).eval(), pictures(4, SHAPES[0])
+    shape = shapes(name)[0]
+    model, batch = build(name, shape).eval(), pictures(4, shape)
     with torch.inference_mode():
         whole, again, alone = model(batch), model(batch), model(batch[2:3])
     assert torch.equal(whole, again)
@@ -62,14 +71,15 @@ def test_scoring_is_deterministic_and_blind_to_the_rest_of_the_batch(name):
 
 @models
 def test_same_seed_same_weights_under_the_same_names(name):
-    first, second = (build(name, SHAPES[0]).state_dict() for _ in range(2))
+    first, second = (build(name, shapes(name)[0]).state_dict() for _ in range(2))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
 @models
 def test_pictures_differ_in_it(name):
-    logits = build(name, SHAPES[0]).eval()(pictures(4, SHAPES[0]))
+    shape = shapes(name)[0]
+    logits = build(name, shape).eval()(pictures(4, shape))
     assert logits.std(dim=0).min() > 1e-6
 
 
@@ -116,3 +126,128 @@ def test_timm_backbone_is_the_one_named_and_starts_from_nothing():
 def test_an_unknown_backbone_is_a_config_error():
     with pytest.raises(ConfigError, match="no backbone 'resnet1O'"):
         build("timm_backbone", SHAPES[0], backbone="resnet1O")
+
+
+@models
+def test_bfloat16_reaches_the_same_answer(name):
+    shape = shapes(name)[0]
+    model, batch = build(name, shape).eval(), pictures(4, shape)
+    with torch.inference_mode():
+        exact = model(batch)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            rounded = model(batch).float()
+    torch.testing.assert_close(rounded, exact, atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "args", "n"),
+    [
+        ("mlp", (64, 9), {}, 25_602),
+        ("cnn", (64, 80), {}, 109_666),
+        ("lcnn", (60, 80), {}, 157_762),
+        ("aasist", (1, 80_000), {}, 297_866),  # as published
+        ("aasist", (1, 80_000), {"widths": [32, 24]}, 85_306),  # and its light form
+    ],
+)
+def test_as_many_parameters_as_it_says(name, shape, args, n):
+    assert n_parameters(build(name, shape, **args)) == n
+    assert f"{n:,}" in lookup.load("models", name).build.__doc__
+
+
+@pytest.mark.parametrize("name", ["cnn", "lcnn", "mlp"])
+@pytest.mark.parametrize("shape", [(1, 1), (8, 8), (13, 400), (128, 9)])
+def test_peers_take_unusual_pictures(name, shape):
+    assert torch.isfinite(build(name, shape).train()(pictures(2, shape))).all()
+
+
+def test_the_perceptron_hears_the_mean_alone():
+    model, batch = build("mlp", SHAPES[0]).eval(), pictures(2, SHAPES[0])
+    torch.testing.assert_close(model(batch), model(batch.flip(3)))
+    torch.testing.assert_close(model(batch), model(batch.mean(dim=3, keepdim=True)))
+
+
+def test_max_feature_map_keeps_the_larger_of_each_pair():
+    layer = lookup.load("models", "lcnn").MaxFeatureMap(1, 3, 1)
+    with torch.no_grad():
+        layer.conv.weight[:, 0, 0, 0] = torch.tensor([1.0, 2.0, -3.0, 4.0, -5.0, 6.0])
+        layer.conv.bias.zero_()
+        out = layer(torch.tensor([1.0, -1.0]).reshape(2, 1, 1, 1)).flatten(1)
+    assert out.tolist() == [[4.0, 2.0, 6.0], [-1.0, 5.0, 3.0]]
+
+
+def test_attention_pooling_is_a_weighted_mean():
+    lcnn, frames = lookup.load("models", "lcnn"), torch.randn(2, 7, 5)
+    pooling = lcnn.AttentionPooling(5)
+    low, high = frames.min(dim=1).values, frames.max(dim=1).values
+    assert ((pooling(frames) >= low) & (pooling(frames) <= high)).all()
+    torch.nn.init.zeros_(pooling.score.weight)
+    torch.testing.assert_close(pooling(frames), lcnn.MeanPooling()(frames))
+    shape = (60, 80)
+    attentive, mean = (build("lcnn", shape, pooling=word).eval()(pictures(2, shape)) for word in ("attention", "mean"))
+    assert not torch.allclose(attentive, mean)
+
+
+def test_sinc_filters_pass_their_band():
+    filters = lookup.load("models", "aasist").sinc_filters(20, 1001, 16_000)
+    response = np.abs(np.fft.rfft(filters, 16_000, axis=1))  # a bin per Hz
+    edges_hz = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + 8000 / 700), 21) / 2595) - 1)
+    centres_hz = ((edges_hz[1:] + edges_hz[:-1]) / 2).round().astype(int)
+    passed = response[:, centres_hz]
+    np.testing.assert_allclose(np.diag(passed)[2:], 1.0, atol=0.01)  # the lowest bands are narrower than a filter
+    far = np.abs(np.subtract.outer(np.arange(20), np.arange(20))) > 1
+    assert passed[far].max() < 0.01
+    np.testing.assert_allclose(np.diag(response[:, edges_hz[1:].round().astype(int)])[2:-1], 0.5, atol=0.02)
+
+
+def test_graph_pooling_keeps_the_nodes_that_score_highest():
+    pool = lookup.load("models", "aasist").GraphPool(2, 0.5).eval()
+    torch.nn.init.constant_(pool.score.bias, 0.0)
+    with torch.no_grad():
+        pool.score.weight[:] = torch.tensor([[1.0, 0.0]])
+    nodes = torch.tensor([[[0.0, 1.0], [3.0, 1.0], [-2.0, 1.0], [5.0, 1.0], [4.0, 1.0]]])
+    kept = pool(nodes)
+    expected = nodes[:, [3, 4]] * nodes[:, [3, 4], :1].sigmoid()
+    torch.testing.assert_close(kept, expected)
+    assert pool(nodes[:, :1]).shape == (1, 1, 2)  # one node is never pooled away
+
+
+def test_attention_within_and_across_kinds_is_scored_apart():
+    """With a score for pairs across kinds alone, a moment hears the bands only."""
+    layer = lookup.load("models", "aasist").HeterogeneousAttention(4, 4).eval()
+    moments, bands, stack = torch.randn(1, 3, 4), torch.randn(1, 2, 4), torch.randn(1, 1, 4)
+    with torch.no_grad():
+        torch.nn.init.zeros_(layer.pair.weight), torch.nn.init.constant_(layer.pair.bias, 10.0)
+        torch.nn.init.zeros_(layer.own.weight), torch.nn.init.zeros_(layer.score.weight)
+        layer.score.weight[1] = 1e4  # moments, across, bands
+        first, second, _ = layer(moments, bands, stack)
+        louder, _, _ = layer(moments * 3, bands, stack)
+    torch.testing.assert_close(first, first[:, :1].expand_as(first))  # all moments hear the same bands
+    torch.testing.assert_close(louder, first)  # and nothing of each other
+    assert not torch.allclose(first[:, 0], second[:, 0])
+
+
+def test_the_masks_of_training_are_neighbouring_filters():
+    aasist = lookup.load("models", "aasist")
+    front = aasist.FrontEnd(aasist.sinc_filters(30, 129, 16_000), 1, 10)
+    torch.manual_seed(0)
+    kept = front._mask(200, torch.device("cpu"))[:, :, 0]
+    silenced = (~kept).sum(dim=1)
+    assert silenced.min() == 0 and silenced.max() == 10
+    edges = (kept[:, 1:] != kept[:, :-1]).sum(dim=1)
+    assert edges.max() <= 2 and not kept.all(dim=0).any()  # one stretch, and any filter may be in it
+    assert torch.equal(front.eval()(pictures(1, (1, 900))[:, 0]), front.eval()(pictures(1, (1, 900))[:, 0]))
+
+
+@pytest.mark.parametrize("n_samples", [3, 128, 2000])
+def test_aasist_takes_clips_of_any_length(n_samples):
+    assert torch.isfinite(build("aasist", (1, n_samples)).train()(pictures(2, (1, n_samples)))).all()
+
+
+def test_aasist_hears_no_spectrogram():
+    with pytest.raises(ConfigError, match="give its network the feature waveform"):
+        build("aasist", SHAPES[0])(pictures(2, SHAPES[0]))
+
+
+def test_aasist_never_masks_every_filter():
+    with pytest.raises(ConfigError, match="max_masked 24"):
+        build("aasist", WAVEFORMS[0], n_filters=24, max_masked=24)

@@ -1,0 +1,49 @@
+"""Linear-frequency cepstral coefficients: upper bands are seen as sharply as lower ones (Sahidullah et al. 2015)."""
+
+from typing import Literal
+
+import numpy as np
+
+from fakevoice.errors import ConfigError
+from fakevoice.spectrum import dct_matrix, decibels, linear_filter_bank
+
+
+def compute(
+    power: np.ndarray,
+    sample_rate_hz: int,
+    *,
+    n_lfcc: int = 20,
+    n_filters: int = 20,
+    fmin_hz: float = 0.0,
+    fmax_hz: float | None = None,
+    deltas: Literal[0, 1, 2] = 0,
+) -> np.ndarray:
+    """Orthonormal DCT-II over linearly spaced bands in dB, with as many time derivatives below as asked for.
+
+    Args:
+        power: (n_fft // 2 + 1, n_frames) float32 power spectrogram.
+        fmax_hz: upper edge; half the sample rate if None.
+        deltas: 1 appends the derivative, 2 the second one as well.
+
+    Returns:
+        (n_lfcc * (1 + deltas), n_frames) float32.
+
+    Raises:
+        ConfigError: more coefficients than filters, or as `spectrum.linear_filter_bank`.
+
+    Source: 20 filters, 20 coefficients and two derivatives are the front end of the LFCC-LCNN baseline of
+    ASVspoof 2021 (Wang & Yamagishi 2021).
+    """
+    if not 1 <= n_lfcc <= n_filters:
+        raise ConfigError(f"lfcc: n_lfcc {n_lfcc} must be from 1 to n_filters {n_filters}")
+    bank = linear_filter_bank(sample_rate_hz, 2 * (len(power) - 1), n_filters, fmin_hz, fmax_hz or sample_rate_hz / 2)
+    orders = [dct_matrix(n_lfcc, n_filters) @ decibels(bank @ power)]
+    for _ in range(deltas):
+        orders.append(_derivative(orders[-1]))
+    return np.concatenate(orders)
+
+
+def _derivative(feature: np.ndarray) -> np.ndarray:
+    """Half the difference of a frame's neighbours; the first and last frame are their own."""
+    padded = np.pad(feature, ((0, 0), (1, 1)), mode="edge")
+    return (padded[:, 2:] - padded[:, :-2]) / 2
