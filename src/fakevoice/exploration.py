@@ -1,12 +1,10 @@
-"""What can be seen before any training: the clips' facts, shortcuts to their labels, and their spectra."""
+"""What can be seen before any training: the clips' facts and their spectra."""
 
 import math
-from itertools import product
 
 import numpy as np
 import pandas as pd
 
-from fakevoice import lookup
 from fakevoice.config import Config
 from fakevoice.errors import ArtefactError
 from fakevoice.places import paths
@@ -14,10 +12,6 @@ from fakevoice.spectrum import log_mel, mel_filter_bank, power_spectrogram
 from fakevoice.storage import read_array
 from fakevoice.tables import CLIP_TEXT, FOLD_TEXT, read_table
 
-SHORTCUTS = (
-    *("duration_s", "bandwidth_hz", "level_dbfs", "peak", "leading_silence_s", "silence_fraction"),
-    *("noise_floor_db", "source_rate_hz", "n_channels"),
-)
 SHOWN_TICKS_HZ = (200, 500, 1000, 2000, 4000, 8000, 16000)
 SHOWN_FRAME_S, SHOWN_HOP_S, SHOWN_MELS, SHOWN_DB = 0.064, 0.010, 64, 80.0
 # Slaney's mel scale is linear up to 1 kHz, a stretch that is as high as 0.45 decades above it.
@@ -42,31 +36,6 @@ def load_clips(config: Config) -> pd.DataFrame:
     for table in (labels, rows):
         clips = clips.merge(table, on=["id", "split"], how="left", validate="1:1")
     return clips.fillna({"label": "", "group": ""})
-
-
-def shortcut_auc(clips: pd.DataFrame) -> pd.DataFrame:
-    """How well one fact about the file, and no sound, tells each label of train from the others.
-
-    Args:
-        clips: of `load_clips`.
-
-    Returns:
-        fact, label, auc in [0.5, 1] (0.5: tells nothing), higher_in (the label, or "others"), n; strongest
-        first. With two labels only the first is listed, since the other one has the same AUC.
-    """
-    train = clips[(clips["split"] == "train") & (clips["error"] == "")]
-    labels = sorted(train["label"].unique())
-    listed = labels[:1] if len(labels) == 2 else labels
-    rows = [_shortcut(train, fact, label) for fact, label in product(SHORTCUTS, listed)]
-    table = pd.DataFrame(rows, columns=["fact", "label", "auc", "higher_in", "n"])
-    return table.sort_values("auc", ascending=False, ignore_index=True)
-
-
-def _shortcut(train: pd.DataFrame, fact: str, label: str) -> tuple[str, str, float, str, int]:
-    known = train[train[fact].notna()]
-    is_label, rank = (known["label"] == label).to_numpy(int), known[fact].rank(pct=True).to_numpy()
-    auc = lookup.load("metrics", "auc").measure(is_label, rank)
-    return fact, label, max(auc, 1 - auc), label if auc > 0.5 else "others", len(known)
 
 
 def average_spectra(config: Config) -> pd.DataFrame:
