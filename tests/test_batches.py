@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fakevoice.batches import Augmentation, Standardizer, scoring_batches, training_batches
+from fakevoice.batches import Augmentation, Standardizer, scoring_batches, training_batches, unlabeled_batch
 from fakevoice.config import Plugin
 
 N_CLIPS, SHAPE = 50, (8, 40)
@@ -16,6 +16,9 @@ class Feature:
 
     def __init__(self, values: np.ndarray):
         self.values, self.shape = values, values.shape[1:]
+
+    def __len__(self) -> int:
+        return len(self.values)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         return self.values[rows].copy()
@@ -134,3 +137,49 @@ def test_scoring_keeps_every_row_in_order(batch_size):
     batches = list(scoring_batches(feature, rows, standardizer, batch_size))
     assert all(len(x) <= batch_size and x.shape[1:] == (1, *SHAPE) for x in batches)
     np.testing.assert_array_equal(np.concatenate(batches)[:, 0], standardizer(feature.take(rows)))
+
+
+def unlabeled(size: int = 6, epoch: int = 0, step: int = 0, seed: int = 0, names=("spec_augment",), n_clips=N_CLIPS):
+    feature = Feature(values()[:n_clips])
+    standardizer = Standardizer.fit(feature, np.arange(n_clips), "none")
+    return unlabeled_batch(feature, standardizer, augmentation(seed, *names), size, epoch, step)
+
+
+def test_unlabeled_clips_are_drawn_by_seed_epoch_and_step_alone():
+    plain, augmented = unlabeled()
+    assert plain.shape == augmented.shape == (6, 1, *SHAPE) and plain.dtype == augmented.dtype == np.float32
+    assert len({clip.tobytes() for clip in plain}) == 6  # none twice
+    for other in ({"epoch": 1}, {"step": 1}, {"seed": 1}):
+        assert not np.array_equal(unlabeled(**other)[0], plain)
+    again = unlabeled()
+    assert np.array_equal(again[0], plain) and np.array_equal(again[1], augmented)
+
+
+def test_unlabeled_clips_come_plain_and_augmented():
+    plain, augmented = unlabeled()
+    masked = augmented != plain
+    assert masked.any() and (augmented[masked] == 0).all()
+    assert np.array_equal(*unlabeled(names=()))
+
+
+def test_a_clip_drawn_twice_is_augmented_twice():
+    plain, augmented = unlabeled(size=12, n_clips=2)
+    assert len({clip.tobytes() for clip in plain}) == 2
+    assert len({clip.tobytes() for clip in augmented}) > 4
+
+
+def test_no_unlabeled_clip_shares_its_augmentation_with_a_scene():
+    draws = []
+
+    class Recorded(Augmentation):
+        def __call__(self, x, *draw):
+            draws.append(tuple(np.random.SeedSequence([self.seed, *draw]).generate_state(2)))
+            return x
+
+    augment, feature = Recorded([], SHAPE, 5), Feature(values())
+    standardizer = Standardizer.fit(feature, ROWS, "none")
+    for epoch in range(2):
+        list(training_batches(feature, TARGET, ROWS, standardizer, augment, 5, epoch))
+        for step in range(5):
+            unlabeled_batch(feature, standardizer, augment, 4, epoch, step)
+    assert len(set(draws)) == len(draws) == 2 * (25 + 20)

@@ -119,6 +119,44 @@ def test_an_impossible_value_is_refused(word):
     assert refusal(word)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["networks.mel.head=state"], "networks.mel.head: Input should be 'labels' or 'states'"),
+        (["networks.mel.training.batch_norm=test"], "'train' or 'unlabeled'"),
+        (["networks.mel.adapt=[{nme: coral}]"], "unknown key"),
+    ],
+)
+def test_an_impossible_head_or_adaptation_is_refused(words, message):
+    assert message in refusal(*words)
+
+
+@pytest.mark.parametrize(
+    ("states", "message"),
+    [
+        ({"fake": 0.5, "real+fake": 0.5}, "networks.mel.head: 'fake' is heard in 2 of 2 states"),
+        ({"fake": 0.5, "none": 0.5}, "networks.mel.head: 'real' is heard in 0 of 2 states"),
+    ],
+)
+def test_a_head_of_states_needs_states_with_and_without_each_output(states, message):
+    tree = load_config("demo").model_dump(mode="json")
+    tree["scenes"]["states"] = states
+    assert validate(tree).scenes.states == states
+    tree["networks"]["mel"]["head"] = "states"
+    with pytest.raises(ConfigError, match=message):
+        validate(tree)
+
+
+@pytest.mark.parametrize("task", ["multilabel", "multiclass", "binary"])
+def test_without_states_there_is_no_head_of_states(task):
+    tree = load_config("demo").model_dump(mode="json")
+    tree |= {"task": task, "scenes": tree["scenes"] | {"states": {}, "n_scenes": 0}}
+    assert validate(tree).task == task
+    tree["networks"]["mel"]["head"] = "states"
+    with pytest.raises(ConfigError, match=r"networks.mel.head: .*scenes.states"):
+        validate(tree)
+
+
 def test_a_spectrum_too_short_for_the_pitch_is_refused_before_the_run():
     few_bands = ["features.mel.n_mels=4", "features.mfcc.n_mels=4", "features.mfcc.n_mfcc=4"]
     assert "n_fft 64" in refusal("spectrogram={n_fft: 64, hop_length: 32}", *few_bands)

@@ -2,9 +2,11 @@
 
 import pytest
 
+from fakevoice import cache, fold_runs, lookup
 from fakevoice.config import Plugin, load_config
 from fakevoice.errors import ConfigError
 from fakevoice.fold_runs import check_networks, train_networks
+from fakevoice.stages.train import code
 from fakevoice.storage import read_json, write_json
 from fakevoice.tables import SCENE_TEXT, read_table
 
@@ -42,6 +44,39 @@ def test_an_impossible_augmentation_is_refused_with_its_key(finished_run, plugin
         check_networks(config.model_copy(update={"networks": networks}), SHAPES)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["networks.mel.adapt=[{name: dan}]"], "no adaptation/dan.py; did you mean 'dann'"),
+        (["networks.mel.adapt=[{name: dann, args: {strenth: 1}}]"], "networks.mel.adapt.dann.args: unknown key 'stren"),
+        (["networks.mel.adapt=[{name: coral, args: {weight: -1}}]"], "networks.mel.adapt.coral.args.weight = -1"),
+    ],
+)
+def test_an_impossible_adaptation_is_refused(finished_run, words, message):
+    with pytest.raises(ConfigError, match=message):
+        check_networks(load_config("demo", [*finished_run.overrides, *words]), SHAPES)
+
+
+def test_a_network_without_batch_normalisation_cannot_take_over_statistics(finished_run):
+    config = load_config("demo", [*finished_run.overrides, "networks.mel.training.batch_norm=unlabeled"])
+    other = Plugin(name="timm_backbone", args={"backbone": "convnext_atto"})
+    network = config.networks["mel"].model_copy(update={"model": other})
+    with pytest.raises(ConfigError, match="no batch normalisation"):
+        check_networks(config.model_copy(update={"networks": {"mel": network}}), SHAPES)
+
+
+def test_a_head_of_states_can_be_built_and_listened_to(finished_run):
+    words = ["networks.mel.head=states", "networks.mel.adapt=[{name: coral}]"]
+    check_networks(load_config("demo", [*finished_run.overrides, *words]), SHAPES)
+
+
+def train(run, *words: str) -> None:
+    index = read_json(run.paths.stage("features") / "features.json")
+    scenes = read_table(run.paths.stage("scenes") / "scenes.csv", SCENE_TEXT)
+    config = load_config("demo", [*run.overrides, *words])
+    train_networks(config, run.paths, scenes, {name: run.paths.cache / folder for name, folder in index.items()})
+
+
 def retrained(run) -> set[str]:
     """Network and fold of the weights that training again writes."""
 
@@ -50,9 +85,7 @@ def retrained(run) -> set[str]:
         return {f"{path.parent.parent.name} {path.parent.name}": path.stat().st_mtime_ns for path in files}
 
     before = times()
-    index = read_json(run.paths.stage("features") / "features.json")
-    scenes = read_table(run.paths.stage("scenes") / "scenes.csv", SCENE_TEXT)
-    train_networks(run.config, run.paths, scenes, {name: run.paths.cache / folder for name, folder in index.items()})
+    train(run)
     return {name for name, time in times().items() if time != before.get(name)}
 
 
@@ -73,3 +106,49 @@ def test_nothing_is_left_of_a_training_with_other_settings(finished_run, damagea
     write_json(folder / "started.json", {"key": "other"})
     assert retrained(damageable) == {"mfcc fold0"}
     assert damageable.contents() == finished_run.contents()
+
+
+@pytest.mark.parametrize("word", ["networks.mel.adapt=[{name: coral}]", "networks.mel.training.batch_norm=unlabeled"])
+@pytest.mark.parametrize("n_clips", [0, 1])
+def test_unlabeled_clips_that_are_not_there_stop_the_training_before_it_starts(damageable, monkeypatch, word, n_clips):
+    monkeypatch.setattr(cache.CachedFeature, "__len__", lambda feature: n_clips)
+    monkeypatch.setattr(fold_runs, "_start_afresh", lambda *job: pytest.fail("started"))
+    with pytest.raises(ConfigError, match=f"networks.mel learns from unlabeled clips, and demo has {n_clips}"):
+        train(damageable, word)
+
+
+def keys(run, monkeypatch, *words: str) -> list[str]:
+    """Keys of the folds of the first network, without a training."""
+    found = []
+    monkeypatch.setattr(fold_runs, "_finished", lambda job, key: not found.append((job.name, key)))
+    monkeypatch.setattr(fold_runs, "_join", lambda name, jobs, folder: [])
+    train(run, *words)
+    return [key for name, key in found if name == "mel"]
+
+
+ADAPT = "networks.mel.adapt=[{name: coral, args: {weight: %s}}]"
+
+
+@pytest.mark.parametrize(
+    "word", ["networks.mel.head=states", "networks.mel.training.batch_norm=unlabeled", ADAPT % 1, ADAPT % 2]
+)
+def test_an_adaptation_and_a_head_are_part_of_a_folds_key(at_home, monkeypatch, word):
+    ours, others = (keys(at_home, monkeypatch, *words) for words in ([word], [ADAPT % 3]))
+    assert len({*ours, *others, *keys(at_home, monkeypatch)}) == 6  # two folds of each
+
+
+@pytest.mark.parametrize("module", ["adaptation/coral", "adapt", "objective"])
+def test_edited_code_of_an_adaptation_makes_its_folds_and_the_stage_stale(at_home, monkeypatch, module):
+    before, original = keys(at_home, monkeypatch, ADAPT % 1), lookup.source_hash
+    monkeypatch.setattr(lookup, "source_hash", lambda name: "edited" if name == module else original(name))
+    assert not {*before} & {*keys(at_home, monkeypatch, ADAPT % 1)}
+    assert module in code(load_config("demo", [*at_home.overrides, ADAPT % 1]))
+
+
+def test_other_unlabeled_clips_make_the_folds_stale(damageable, monkeypatch):
+    before = keys(damageable, monkeypatch, ADAPT % 1)
+    for manifest in damageable.paths.cache.glob("mel-*/manifest.json"):
+        content = read_json(manifest)
+        content["outputs"]["unlabeled-00000.npy"]["sha256"] = "other"
+        write_json(manifest, content)
+    assert not {*before} & {*keys(damageable, monkeypatch, ADAPT % 1)}

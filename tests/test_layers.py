@@ -16,12 +16,14 @@ LEVELS = (
     "config lookup storage audio spectrum channel workers predictions",
     "places",
     "tables tasks slices voicing pitch source_filter bootstrap calibration",
-    "datasets features augment models metrics calibrators vocoders noises",  # plug-ins, a folder each
-    "audit folds scenes noise_bank pooling exploration ensemble measuring submission",
-    "rendering extraction",
-    "cache stacker analysis",
+    "datasets features augment adaptation models metrics calibrators vocoders noises",  # plug-ins, a folder each
+    "audit folds scenes noise_bank pooling exploration ensemble measuring submission shortcuts",
+    "rendering extraction matching",
+    "cache stacker analysis scene_runs",
     "batches stack_runs ensemble_runs",
     "networks",
+    "adapt",
+    "objective",
     "trainer",
     "fold_runs inference",
     "stages",

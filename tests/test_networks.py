@@ -1,14 +1,28 @@
 """Kept networks: score the same whatever ran before, refuse weights that are not theirs."""
 
+import json
 import pickle
 
 import numpy as np
 import pytest
+import safetensors
 import torch
+from scipy.special import expit, logit, softmax
 
+from fakevoice.batches import Standardizer
 from fakevoice.cache import CachedFeature
+from fakevoice.config import Network, Plugin
 from fakevoice.errors import ArtefactError, FakevoiceError
-from fakevoice.networks import choose_device, load_network, score_rows
+from fakevoice.networks import (
+    TrainedNetwork,
+    build_model,
+    choose_device,
+    label_log_odds,
+    load_network,
+    save_network,
+    score_rows,
+    state_membership,
+)
 
 CPU = torch.device("cpu")
 
@@ -60,3 +74,54 @@ def test_an_absent_gpu_is_said(monkeypatch):
     assert choose_device("auto") == CPU
     with pytest.raises(FakevoiceError, match="no GPU"):
         choose_device("cuda")
+
+
+STATES, OUTPUTS = ["fake", "fake+fake", "none", "real", "real+fake", "real+real"], ["fake", "real"]
+
+
+def test_label_log_odds_against_sums_of_probabilities():
+    logits = np.random.default_rng(0).normal(0, 3, (50, len(STATES)))
+    probability = softmax(logits, axis=1)
+    expected = np.zeros((50, 2))
+    for column, output in enumerate(OUTPUTS):
+        for state, share in zip(STATES, probability.T, strict=True):
+            expected[:, column] += share * (output in state.split("+"))
+    odds = label_log_odds(torch.from_numpy(logits), state_membership(STATES, OUTPUTS, CPU)).numpy()
+    np.testing.assert_allclose(odds, logit(expected), atol=1e-9)
+    assert np.abs(expit(odds) - expected).max() < 1e-12
+
+
+def test_label_log_odds_neither_overflow_nor_round_to_certainty():
+    logits = torch.tensor([[0.0, 0, 300, 0, 0, 0], [1e4, -1e4, 0, 0, 0, 0], [0.0] * 6], requires_grad=True)
+    odds = label_log_odds(logits, state_membership(STATES, OUTPUTS, CPU))
+    heard = np.log(3) - 300
+    np.testing.assert_allclose(odds[0].detach(), [heard, heard], rtol=1e-6)
+    np.testing.assert_allclose(odds[2].detach(), [0, 0], atol=1e-6)
+    odds.sum().backward()
+    assert torch.isfinite(odds).all() and torch.isfinite(logits.grad).all()
+
+
+def test_a_constant_added_to_all_states_changes_nothing():
+    logits, own = torch.randn(5, 6, dtype=torch.float64), state_membership(STATES, OUTPUTS, CPU)
+    torch.testing.assert_close(label_log_odds(logits + 7, own), label_log_odds(logits, own))
+
+
+def test_labels_alone_have_no_membership():
+    assert state_membership([], OUTPUTS, CPU) is None
+
+
+@pytest.mark.parametrize("head", ["labels", "states"])
+def test_saved_weights_know_what_their_outputs_are(tmp_path, head):
+    """Nothing but the file is needed: settings are read from it, not typed again."""
+    states = STATES if head == "states" else []
+    network = Network(feature="mel", model=Plugin(name="resnet", args={"width": 2}), head=head)
+    model = build_model(network.model, (8, 12), len(states or OUTPUTS)).to(memory_format=torch.channels_last)
+    standardizer = Standardizer("none", np.zeros((8, 1), np.float32), np.ones((8, 1), np.float32))
+    trained = TrainedNetwork(model, standardizer, CPU, state_membership(states, OUTPUTS, CPU))
+    path, batch = tmp_path / "weights.safetensors", np.random.default_rng(0).random((3, 1, 8, 12), np.float32)
+    save_network(path, trained, network, (8, 12), OUTPUTS, states)
+    loaded, _ = load_network(path, CPU)
+    logits = loaded.logits(iter([batch]))
+    assert logits.shape == (3, 2) and np.array_equal(logits, trained.logits(iter([batch])))
+    with safetensors.safe_open(path, framework="pt") as file:
+        assert json.loads(file.metadata()["settings"])["states"] == states

@@ -13,7 +13,7 @@ from fakevoice.inference import Predictor, list_clips, predict_table
 from fakevoice.line import run_line
 from fakevoice.places import paths
 from fakevoice.tables import read_table
-from fakevoice.tasks import normalise, one_output_each, targets
+from fakevoice.tasks import head_states, membership, network_targets, normalise, one_output_each, targets
 
 RATE_HZ = 8000
 BANDS_HZ = {"low": (150, 400), "mid": (700, 1300), "high": (2000, 3500)}
@@ -39,6 +39,25 @@ def test_targets_of_exclusive_classes(config):
 def test_a_class_whose_name_is_part_of_another(config):
     digits = config(task="multiclass", classes=["one", "twentyone"])
     assert targets(pd.Series(["twentyone"]), digits).tolist() == [[0, 1]]
+
+
+def test_states_and_the_outputs_that_hold_in_them(config):
+    network = config().networks["mel"].model_copy(update={"head": "states"})
+    states = head_states(network, config())
+    assert states == ["fake", "fake+fake", "none", "real", "real+fake", "real+real"]
+    assert membership(states, ["fake", "real"]).tolist() == [[1, 0], [1, 0], [0, 0], [0, 1], [1, 1], [0, 1]]
+
+
+@pytest.mark.parametrize("head", ["labels", "states"])
+def test_targets_of_a_network_agree_with_those_of_the_line(config, head):
+    network = config().networks["mel"].model_copy(update={"head": head})
+    labels = pd.Series(["none", "real", "fake", "real+real", "fake+fake", "real+fake"])
+    own, states = network_targets(labels, network, config()), head_states(network, config())
+    assert own.dtype == np.float32 and own.shape == (6, len(states) or 2)
+    if states:
+        assert (own.sum(axis=1) == 1).all()
+        own = own @ membership(states, config().outputs)
+    assert np.array_equal(own, targets(labels, config()))
 
 
 def test_softmax_logits_become_one_against_the_rest():

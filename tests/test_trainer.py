@@ -11,7 +11,7 @@ from fakevoice.cache import CachedFeature
 from fakevoice.config import Network, Plugin, Training
 from fakevoice.errors import FakevoiceError
 from fakevoice.networks import load_network, score_rows
-from fakevoice.trainer import FoldJob, loss_function, train_fold
+from fakevoice.trainer import FoldJob, train_fold
 
 CPU = torch.device("cpu")
 N_ROWS, N_BANDS, N_FRAMES = 48, 8, 12
@@ -24,12 +24,19 @@ NETWORK = Network(
     augment=[Plugin(name="spec_augment")],
     training=Training(n_epochs=3, batch_size=8, learning_rate=0.01, ema_decay=0.8),
 )
+ADAPT = [Plugin(name="dann"), Plugin(name="coral"), Plugin(name="mean_teacher")]
+ADAPTING = NETWORK.model_copy(
+    update={"adapt": ADAPT, "training": NETWORK.training.model_copy(update={"batch_norm": "unlabeled"})}
+)
 
 
-def write_feature(folder, rows: np.ndarray):
-    """A cache folder of one shard."""
-    storage.write_array(folder / "scenes-00000.npy", rows.astype(np.float16))
-    storage.write_json(folder / "manifest.json", {"n_clips": {"scenes": len(rows)}, "shard_size": len(rows)})
+def write_feature(folder, rows: np.ndarray, **others: np.ndarray):
+    """A cache folder of one shard per split."""
+    splits = {"scenes": rows, **others}
+    for split, values in splits.items():
+        storage.write_array(folder / f"{split}-00000.npy", values.astype(np.float16))
+    n_clips = {split: len(values) for split, values in splits.items()}
+    storage.write_json(folder / "manifest.json", {"n_clips": n_clips, "shard_size": len(rows)})
     return folder
 
 
@@ -41,9 +48,13 @@ def rows() -> np.ndarray:
     return x
 
 
+def noise(seed: int, n_clips: int = 6) -> np.ndarray:
+    return np.random.default_rng(seed).normal(1, 2, (n_clips, N_BANDS, N_FRAMES))
+
+
 @pytest.fixture
 def job(finished_run, rows, tmp_path) -> FoldJob:
-    feature = write_feature(tmp_path / "mel", rows)
+    feature = write_feature(tmp_path / "mel", rows, unlabeled=noise(1), test=noise(2))
     return FoldJob(
         *("mel", NETWORK, finished_run.config, feature, TARGET, FOLD, 1),
         folder=tmp_path / "fold1",
@@ -86,8 +97,9 @@ def interrupt_after(n_epochs: int, monkeypatch) -> None:
     monkeypatch.setattr(trainer, "_save_checkpoint", save_and_stop)
 
 
-@pytest.mark.parametrize("n_epochs", [1, 2])
-def test_an_interrupted_training_ends_with_the_same_bytes(job, monkeypatch, n_epochs):
+@pytest.mark.parametrize(("n_epochs", "network"), [(1, NETWORK), (2, NETWORK), (1, ADAPTING), (2, ADAPTING)])
+def test_an_interrupted_training_ends_with_the_same_bytes(job, monkeypatch, n_epochs, network):
+    job = replace(job, network=network)
     undisturbed = elsewhere(job, "undisturbed")
     train_fold(undisturbed)
     with monkeypatch.context() as patch:
@@ -120,7 +132,7 @@ def test_a_damaged_checkpoint_starts_the_fold_again(job, monkeypatch, damage):
         checkpoint.write_text("no checkpoint")
     else:
         state = torch.load(checkpoint, weights_only=True)
-        state["fit"]["model"].popitem()
+        state["fit"]["objective"].popitem()
         torch.save(state, checkpoint)
     train_fold(job)
     assert (job.folder / "weights.safetensors").read_bytes() == (
@@ -157,13 +169,66 @@ def test_other_tasks(job, task, outputs):
     assert (fake == TARGET[FOLD == 1, 0]).mean() > 0.9
 
 
-def test_losses_by_hand():
-    logits, target = torch.tensor([[0.0, 2.0]]), torch.tensor([[0.0, 1.0]])
-    binary = (np.log(2) + np.log1p(np.exp(-2))) / 2
-    assert loss_function(logits, target, "multilabel", 0.0).item() == pytest.approx(binary)
-    assert loss_function(logits, target, "multiclass", 0.0).item() == pytest.approx(np.log1p(np.exp(-2)))
-    smooth = np.log(2) / 2 + (np.log1p(np.exp(-2)) + 0.1 * 2) / 2  # target 0.9: a tenth of the logit more
-    assert loss_function(logits, target, "multilabel", 0.2).item() == pytest.approx(smooth)
+STATES = {"fake": 0.25, "fake+fake": 0.25, "real": 0.25, "none": 0.25}
+
+
+def with_states(job: FoldJob, head: str) -> FoldJob:
+    """The same scenes; fake ones are in the first two states by turns, the others real."""
+    config = job.config.model_copy(update={"scenes": job.config.scenes.model_copy(update={"states": STATES})})
+    state = np.where(TARGET[:, 0] == 1, np.arange(N_ROWS) // 6 % 2, 3)  # of sorted states
+    target = np.eye(4, dtype=np.float32)[state] if head == "states" else TARGET
+    return replace(job, config=config, target=target, network=job.network.model_copy(update={"head": head}))
+
+
+def test_a_head_of_states_learns_and_gives_the_labels(job):
+    weights = train_fold(with_training(with_states(job, "states"), n_epochs=8))
+    network, settings = load_network(weights, CPU)
+    assert settings["states"] == sorted(STATES) and settings["outputs"] == ["fake", "real"]
+    logits = score_rows(network, CachedFeature(job.features, "scenes"), np.flatnonzero(FOLD == 1))
+    assert logits.shape == (16, 2) and logits.dtype == np.float64
+    assert ((logits > 0) == TARGET[FOLD == 1]).mean() > 0.9
+
+
+def test_where_labels_are_put_out_the_states_change_nothing(job):
+    network, _ = load_network(train_fold(with_states(elsewhere(job, "states"), "labels")), CPU)
+    other, _ = load_network(train_fold(job), CPU)
+    assert all(map(torch.equal, network.model.state_dict().values(), other.model.state_dict().values()))
+
+
+@pytest.mark.parametrize("plugin", ADAPT, ids=[plugin.name for plugin in ADAPT])
+def test_an_adaptation_changes_the_weights_and_repeats_exactly(job, plugin):
+    adapting = replace(job, network=NETWORK.model_copy(update={"adapt": [plugin]}))
+    first, again = (train_fold(elsewhere(adapting, place)).read_bytes() for place in ("first", "again"))
+    assert first == again
+    network, _ = load_network(adapting.folder / "first" / "weights.safetensors", CPU)
+    plain, _ = load_network(train_fold(job), CPU)
+    weights = [one.model.stem[0].weight for one in (network, plain)]
+    assert not torch.equal(*weights) and torch.isfinite(weights[0]).all()
+
+
+def test_unlabeled_clips_count_and_test_clips_do_not(job, rows, tmp_path):
+    def trained(place: str, **splits) -> bytes:
+        return train_fold(elsewhere(job, place, features=write_feature(tmp_path / place, rows, **splits))).read_bytes()
+
+    job = replace(job, network=ADAPTING)
+    weights = train_fold(job).read_bytes()
+    assert trained("other_test", unlabeled=noise(1), test=1000 * noise(3)) == weights
+    assert trained("other_unlabeled", unlabeled=noise(3), test=noise(2)) != weights
+
+
+def test_fewer_unlabeled_clips_than_a_batch_are_drawn_again(job, rows, tmp_path):
+    few = write_feature(tmp_path / "few", rows, unlabeled=np.zeros((2, N_BANDS, N_FRAMES)))
+    adapting = with_training(replace(job, network=ADAPTING, features=few), batch_size=16)
+    network, _ = load_network(train_fold(adapting), CPU)
+    assert all(torch.isfinite(tensor).all() for tensor in network.model.state_dict().values())
+
+
+def test_batch_norm_of_unlabeled_clips_changes_its_statistics_alone(job):
+    plain, _ = load_network(train_fold(job), CPU)
+    other, _ = load_network(train_fold(with_training(elsewhere(job, "other"), batch_norm="unlabeled")), CPU)
+    states = plain.model.state_dict(), other.model.state_dict()
+    changed = {name for name in states[0] if not torch.equal(states[0][name], states[1][name])}
+    assert changed == {name for name in states[0] if "running" in name or "tracked" in name}
 
 
 def test_a_batch_whose_loss_is_not_finite_is_skipped(job):

@@ -45,7 +45,7 @@ def _without_channel(x: np.ndarray, mean_subtraction: str) -> np.ndarray:
 
 
 class Augmentation:
-    """The augmentations of a network, composed; a clip's draw depends on seed, epoch and row alone.
+    """The augmentations of a network, composed; a clip's draw depends on seed and, say, epoch and row alone.
 
     albumentations keeps its random state inside, so that workers copy each other and epochs repeat
     unless it is set for every item.
@@ -60,11 +60,15 @@ class Augmentation:
 
             self.compose = Compose(steps)
 
-    def __call__(self, x: np.ndarray, epoch: int, row: int) -> np.ndarray:
-        """Augment one standardised spectrogram (n_bands, n_frames) float32."""
+    def __call__(self, x: np.ndarray, *draw: int) -> np.ndarray:
+        """Augment one standardised spectrogram (n_bands, n_frames) float32.
+
+        Args:
+            draw: numbers that stand for this draw alone.
+        """
         if self.compose is None:
             return x
-        self.compose.set_random_seed(int(np.random.SeedSequence([self.seed, epoch, row]).generate_state(1)[0]))
+        self.compose.set_random_seed(int(np.random.SeedSequence([self.seed, *draw]).generate_state(1)[0]))
         return self.compose(image=x[:, :, None])["image"][:, :, 0]
 
 
@@ -90,6 +94,22 @@ def training_batches(
         x = standardizer(feature.take(picked))
         x = np.stack([augmentation(image, epoch, int(row)) for image, row in zip(x, picked, strict=True)])
         yield x[:, None], target[picked]
+
+
+def unlabeled_batch(
+    feature: CachedFeature, standardizer: Standardizer, augmentation: Augmentation, size: int, epoch: int, step: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Clips for one training step, drawn by seed, epoch and step alone, whatever was drawn before.
+
+    Returns:
+        The clips as they are and augmented, both (size, 1, n_bands, n_frames) float32.
+    """
+    rng = np.random.default_rng([augmentation.seed, 4, epoch, step])
+    picked = rng.choice(len(feature), size, replace=len(feature) < size)
+    plain = standardizer(feature.take(picked))
+    # from 1 on: a seed does not count zeros at its end, and this clip would get the draw of scene number `step`
+    augmented = np.stack([augmentation(image, epoch, step, place) for place, image in enumerate(plain, start=1)])
+    return plain[:, None], augmented[:, None]
 
 
 def scoring_batches(

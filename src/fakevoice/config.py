@@ -41,10 +41,15 @@ class Plugin(_Section):
 
 
 class Folds(_Section):
-    """How clips are split. `groups`: from the data where known, or derived from the recordings."""
+    """How clips are split. `groups`: from the data where known, or derived from the recordings.
+
+    `unit` is what a fold holds back: ``group``, a speaker or generator; or ``channel``, all groups that
+    were recorded alike, which is what a test from other sources asks.
+    """
 
     n_folds: int = Field(5, ge=2, le=50)
     groups: Literal["known_or_derived", "derived"] = "known_or_derived"
+    unit: Literal["group", "channel"] = "group"
 
 
 class Scenes(_Section):
@@ -61,6 +66,8 @@ class Scenes(_Section):
     snr_db: Range = (0.0, 30.0)
     no_noise_probability: float = Field(0.15, ge=0, le=1)
     mined_noise_probability: float = Field(0.3, ge=0, le=1)
+    noise_band_limit_probability: float = Field(0.2, ge=0, le=1)  # of the noise alone, within band_limit_hz
+    gate_probability: float = Field(0.15, ge=0, le=1)  # the noise comes in bursts, with silence between
     event_probability: float = Field(0.3, ge=0, le=1)  # a second noise that comes and goes as a voice does
     room_probability: float = Field(0.4, ge=0, le=1)  # per voice
     rt60_s: PositiveRange = (0.1, 0.8)
@@ -73,6 +80,8 @@ class Scenes(_Section):
     resynthesis_label: str = "fake"
     codec_probability: float = Field(0.4, ge=0, le=1)
     clipping_probability: float = Field(0.05, ge=0, le=1)
+    container: str = ""  # codec of the files in which test clips come; every scene passes through it last
+    matched: bool = True  # more are drawn, and those kept that are like the unlabeled clips, where there are enough
     noises: list[str] = []
     vocoders: list[str] = []
 
@@ -113,15 +122,34 @@ class Training(_Section):
     ema_decay: float = Field(0.995, ge=0, lt=1)
     label_smoothing: float = Field(0.02, ge=0, lt=0.5)
     mean_subtraction: Literal["none", "band"] = "none"  # "band": each clip's mean per band, i.e. its channel
+    batch_norm: Literal["train", "unlabeled"] = "train"  # whose statistics scoring uses: AdaBN where unlabeled
 
 
 class Network(_Section):
-    """One k-fold network: a feature, an architecture, its augmentation and its training."""
+    """One k-fold network: a feature, an architecture, its augmentation and its training.
+
+    `head: states` tells all of scenes.states apart and derives the labels from them; `adapt` learns from
+    the unlabeled clips beside the scenes.
+    """
 
     feature: str
     model: Plugin
+    head: Literal["labels", "states"] = "labels"
     augment: list[Plugin] = []
+    adapt: list[Plugin] = []
     training: Training = Training()
+
+    @property
+    def plugin_modules(self) -> list[str]:
+        """Files of its plug-ins below the package, without ``.py``."""
+        augment = [f"augment/{plugin.name}" for plugin in self.augment]
+        adapt = [f"adaptation/{plugin.name}" for plugin in self.adapt]
+        return [f"models/{self.model.name}", *augment, *adapt]
+
+    @property
+    def uses_unlabeled(self) -> bool:
+        """Whether training reads the unlabeled clips."""
+        return bool(self.adapt) or self.training.batch_norm == "unlabeled"
 
 
 class Stacker(_Section):
@@ -188,7 +216,18 @@ class Config(_Section):
                 raise ValueError(f"scenes.{key}: {nearest(getattr(self.scenes, key), self.classes)}")
         if self.scenes.states and self.task != "multilabel":
             raise ValueError("scenes.states mixes voices, which only a multilabel task can describe")
+        for name, network in self.networks.items():
+            if network.head == "states":
+                self._check_states_head(f"networks.{name}.head")
         return self
+
+    def _check_states_head(self, where: str) -> None:
+        if not self.scenes.states:
+            raise ValueError(f"{where}: states are told apart where scenes.states lists them; use labels here")
+        for output in self.outputs:
+            heard = [output in state.split("+") for state in self.scenes.states]
+            if all(heard) or not any(heard):  # its log-odds would be infinite
+                raise ValueError(f"{where}: {output!r} is heard in {sum(heard)} of {len(heard)} states; use labels")
 
     @property
     def outputs(self) -> list[str]:

@@ -9,40 +9,54 @@ import numpy as np
 import pandas as pd
 
 from fakevoice import lookup, storage
+from fakevoice.adapt import MIN_CLIPS, batch_norms, last_linear
 from fakevoice.cache import CachedFeature, scored_splits
-from fakevoice.config import Config, digest
+from fakevoice.config import Config, Network, digest
 from fakevoice.errors import ConfigError
 from fakevoice.networks import choose_device, load_network, score_rows
 from fakevoice.places import Paths
 from fakevoice.progress import Progress
 from fakevoice.stacker import check_oof
-from fakevoice.tasks import one_output_each, targets
+from fakevoice.tasks import head_states, network_targets, one_output_each
 from fakevoice.trainer import FoldJob, train_fold
 from fakevoice.workers import run_parallel
 
-CODE = ("trainer", "networks", "batches", "tasks")
+CODE = ("trainer", "objective", "adapt", "networks", "batches", "tasks")
 
 
 def check_networks(config: Config, shapes: dict[str, tuple[int, ...]]) -> None:
-    """Build every network and augmentation once, so that an impossible argument stops a run before it starts.
+    """Build every network, augmentation and adaptation once, so that what is impossible stops a run before it starts.
 
     Args:
         shapes: feature → (n_bands, n_frames).
 
     Raises:
-        ConfigError: unknown plug-in, unknown or impossible argument.
+        ConfigError: unknown plug-in, unknown or impossible argument, an adaptation that the model cannot have.
     """
     for name, network in config.networks.items():
-        model = lookup.load("models", network.model.name)
-        lookup.check_args(model.build, network.model.args, f"networks.{name}.model.args")
-        model.build(shapes[network.feature], len(config.outputs), **network.model.args)
-        for plugin in network.augment:
-            build = lookup.load("augment", plugin.name).build
-            lookup.check_args(build, plugin.args, f"networks.{name}.augment.{plugin.name}.args")
-            try:
-                build(shapes[network.feature], **plugin.args)
-            except ValueError as error:  # albumentations' own check of the values
-                raise ConfigError(f"networks.{name}.augment.{plugin.name}.args: {error}") from error
+        shape, where = shapes[network.feature], f"networks.{name}"
+        n_columns = len(head_states(network, config) or config.outputs)
+        build = lookup.load("models", network.model.name).build
+        lookup.check_args(build, network.model.args, f"{where}.model.args")
+        model = build(shape, n_columns, **network.model.args)
+        if network.adapt:
+            last_linear(model, n_columns)
+        if network.training.batch_norm == "unlabeled":
+            batch_norms(model)
+        _check_plugins(network, shape, where)
+
+
+def _check_plugins(network: Network, shape: tuple[int, ...], where: str) -> None:
+    for plugin in network.adapt:
+        build = lookup.load("adaptation", plugin.name).build
+        lookup.check_args(build, plugin.args, f"{where}.adapt.{plugin.name}.args")
+    for plugin in network.augment:
+        build = lookup.load("augment", plugin.name).build
+        lookup.check_args(build, plugin.args, f"{where}.augment.{plugin.name}.args")
+        try:
+            build(shape, **plugin.args)
+        except ValueError as error:  # albumentations' own check of the values
+            raise ConfigError(f"{where}.augment.{plugin.name}.args: {error}") from error
 
 
 def train_networks(config: Config, paths: Paths, scenes: pd.DataFrame, features: dict[str, Path]) -> list[Path]:
@@ -55,12 +69,16 @@ def train_networks(config: Config, paths: Paths, scenes: pd.DataFrame, features:
     Returns:
         The files written: weights, learning curves, ``oof-<network>.npy`` (n_scenes, n_outputs) and
         ``<split>-<network>.npy`` (n_folds, n_clips, n_outputs), float64 logits.
+
+    Raises:
+        ConfigError: a network needs unlabeled clips, and there are none.
     """
-    target, fold = targets(scenes["state"], config), scenes["fold"].to_numpy(np.int64)
-    folder = paths.stage("train")
+    _check_unlabeled(config, features)
+    fold, folder = scenes["fold"].to_numpy(np.int64), paths.stage("train")
+    target = {name: network_targets(scenes["state"], network, config) for name, network in config.networks.items()}
     jobs = [
         FoldJob(
-            *(name, network, config, features[network.feature], target, fold, index),
+            *(name, network, config, features[network.feature], target[name], fold, index),
             folder=folder / name / f"fold{index}",
             tensorboard=paths.run / "tensorboard" / name / f"fold{index}",
         )
@@ -77,6 +95,17 @@ def train_networks(config: Config, paths: Paths, scenes: pd.DataFrame, features:
             pass
     outputs = [path for job in jobs for path in _outputs(job)]
     return outputs + [path for name in config.networks for path in _join(name, jobs, folder)]
+
+
+def _check_unlabeled(config: Config, features: dict[str, Path]) -> None:
+    adapting = {name: network for name, network in config.networks.items() if network.uses_unlabeled}
+    for name, network in adapting.items():
+        n_clips = len(CachedFeature(features[network.feature], "unlabeled"))
+        if n_clips < MIN_CLIPS:
+            raise ConfigError(
+                f"networks.{name} learns from unlabeled clips, and {config.competition} has {n_clips} of them: "
+                "take out adapt, and training.batch_norm=unlabeled"
+            )
 
 
 def _train(job: FoldJob) -> None:
@@ -98,11 +127,11 @@ def _outputs(job: FoldJob) -> list[Path]:
 
 
 def _key(job: FoldJob) -> str:
-    plugins = [f"models/{job.network.model.name}", *(f"augment/{plugin.name}" for plugin in job.network.augment)]
-    code = [lookup.source_hash(module) for module in (*CODE, *plugins)]
+    code = [lookup.source_hash(module) for module in (*CODE, *job.network.plugin_modules)]
     data = [storage.checksum(job.features / "manifest.json"), *map(storage.array_hash, (job.target, job.fold))]
-    config = job.config
-    return digest([job.name, job.network.model_dump(), job.index, config.seed, config.task, config.outputs, code, data])
+    config, network = job.config, job.network
+    columns = [config.outputs, head_states(network, config)]
+    return digest([job.name, network.model_dump(), job.index, config.seed, config.task, columns, code, data])
 
 
 def _finished(job: FoldJob, key: str) -> bool:
@@ -127,7 +156,7 @@ def _start_afresh(job: FoldJob, key: str) -> None:
 def _join(name: str, jobs: list[FoldJob], folder: Path) -> list[Path]:
     """Put the logits of a network's folds together; every scene has one, from a model that never saw it."""
     own = [job for job in jobs if job.name == name]
-    oof = np.zeros_like(own[0].target, np.float64)
+    oof = np.zeros((len(own[0].fold), len(own[0].config.outputs)))
     scored_by = np.full(len(oof), -1)
     for job in own:
         rows = job.fold == job.index

@@ -16,25 +16,57 @@ from fakevoice.cache import CachedFeature
 from fakevoice.config import Network, Plugin
 from fakevoice.errors import ArtefactError, FakevoiceError
 from fakevoice.storage import write_bytes
+from fakevoice.tasks import membership
 
 SCORING_BATCH = 128
 
 
 @dataclass
 class TrainedNetwork:
-    """A network with the standardisation that it was trained with."""
+    """A network with the standardisation that it was trained with.
+
+    Attributes:
+        membership: (n_states, n_outputs) bool where the model's own logits are those of states.
+    """
 
     model: nn.Module
     standardizer: Standardizer
     device: torch.device
+    membership: torch.Tensor | None = None
 
     @torch.inference_mode()
     def logits(self, batches: Iterator[np.ndarray]) -> np.ndarray:
         """Logits (n_clips, n_outputs) float64 of standardised batches."""
         torch.set_num_threads(1)  # as in training: the same bytes whatever ran before in this process
         self.model.eval()
-        parts = [self.model(to_device(x, self.device)).float().cpu().numpy() for x in batches]
+        parts = [self._output_logits(x).cpu().numpy() for x in batches]
         return np.concatenate(parts).astype(np.float64)
+
+    def _output_logits(self, x: np.ndarray) -> torch.Tensor:
+        logits = self.model(to_device(x, self.device)).float()
+        return logits if self.membership is None else label_log_odds(logits, self.membership)
+
+
+def label_log_odds(logits: torch.Tensor, membership: torch.Tensor) -> torch.Tensor:
+    """Log-odds of each output: all states that hold it against all others.
+
+    Sums are taken of logarithms, so that no probability rounds to 0 or 1; the softmax's denominator cancels.
+
+    Args:
+        logits: (batch, n_states) float32.
+        membership: (n_states, n_outputs) bool; each output in some states, but not in all.
+
+    Returns:
+        (batch, n_outputs) float32.
+    """
+    each = logits[:, :, None]  # (batch, n_states, 1) beside (n_states, n_outputs)
+    heard = each.masked_fill(~membership, -torch.inf).logsumexp(dim=1)
+    return heard - each.masked_fill(membership, -torch.inf).logsumexp(dim=1)
+
+
+def state_membership(states: list[str], outputs: list[str], device: torch.device) -> torch.Tensor | None:
+    """`membership` on its device; None without states, where a network's own logits are those of the outputs."""
+    return torch.from_numpy(membership(states, outputs)).to(device) if states else None
 
 
 def choose_device(name: str) -> torch.device:
@@ -57,15 +89,24 @@ def build_model(plugin: Plugin, shape: tuple[int, ...], n_outputs: int) -> nn.Mo
 
 
 def save_network(
-    path: Path, trained: TrainedNetwork, network: Network, shape: tuple[int, ...], outputs: list[str]
+    path: Path,
+    trained: TrainedNetwork,
+    network: Network,
+    shape: tuple[int, ...],
+    outputs: list[str],
+    states: list[str],
 ) -> None:
-    """Write weights, standardisation and the settings that made them into one safetensors file."""
+    """Write weights, standardisation and the settings that made them into one safetensors file.
+
+    Args:
+        states: of the network's own logits; empty where they are those of the outputs.
+    """
     tensors = {f"model.{name}": tensor.cpu().contiguous() for name, tensor in trained.model.state_dict().items()}
     tensors |= {
         "standardizer.mean": torch.from_numpy(trained.standardizer.mean),
         "standardizer.deviation": torch.from_numpy(trained.standardizer.deviation),
     }
-    settings = {"network": network.model_dump(mode="json"), "shape": list(shape), "outputs": outputs}
+    settings = {"network": network.model_dump(mode="json"), "shape": list(shape), "outputs": outputs, "states": states}
     write_bytes(path, safetensors.torch.save(tensors, {"settings": json.dumps(settings, sort_keys=True)}))
 
 
@@ -73,7 +114,7 @@ def load_network(path: Path, device: torch.device) -> tuple[TrainedNetwork, dict
     """Read a file that `save_network` wrote.
 
     Returns:
-        The network, ready to score, and its settings (network, shape, outputs).
+        The network, ready to score, and its settings (network, shape, outputs, states).
 
     Raises:
         ArtefactError: not safetensors, cut, or of another architecture.
@@ -83,7 +124,8 @@ def load_network(path: Path, device: torch.device) -> tuple[TrainedNetwork, dict
             settings = json.loads(file.metadata()["settings"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         network = Network.model_validate(settings["network"])
-        model = build_model(network.model, settings["shape"], len(settings["outputs"]))
+        states = settings["states"] if network.head == "states" else []
+        model = build_model(network.model, settings["shape"], len(states or settings["outputs"]))
         model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
         raise ArtefactError(
@@ -92,9 +134,10 @@ def load_network(path: Path, device: torch.device) -> tuple[TrainedNetwork, dict
     mean, deviation = tensors["standardizer.mean"].numpy(), tensors["standardizer.deviation"].numpy()
     standardizer = Standardizer(network.training.mean_subtraction, mean, deviation)
     model = model.to(device, memory_format=torch.channels_last)
-    return TrainedNetwork(model, standardizer, device), settings
+    own = state_membership(states, settings["outputs"], device)
+    return TrainedNetwork(model, standardizer, device, own), settings
 
 
 def score_rows(network: TrainedNetwork, feature: CachedFeature, rows: np.ndarray) -> np.ndarray:
-    """Raw logits (len(rows), n_outputs) float64 of cached clips."""
+    """Logits (len(rows), n_outputs) float64 of cached clips, of multiclass outputs as the softmax wants them."""
     return network.logits(scoring_batches(feature, rows, network.standardizer, SCORING_BATCH))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit, softmax
 
-from fakevoice.config import Config
+from fakevoice.config import Config, Network
 
 EPSILON = 1e-6
 
@@ -18,8 +18,37 @@ def targets(labels: pd.Series, config: Config) -> np.ndarray:
     Returns:
         (n_scenes, n_outputs) float32 of 0 and 1.
     """
-    heard = [set(label.split("+")) for label in labels]
-    return np.array([[output in classes for output in config.outputs] for classes in heard], dtype=np.float32)
+    return np.array([_holds(label, config.outputs) for label in labels], dtype=np.float32)
+
+
+def _holds(label: str, outputs: list[str]) -> list[bool]:
+    heard = label.split("+")
+    return [output in heard for output in outputs]
+
+
+def head_states(network: Network, config: Config) -> list[str]:
+    """The states that a network puts out, one logit each; none where it puts out the labels themselves."""
+    return sorted(config.scenes.states) if network.head == "states" else []
+
+
+def network_targets(labels: pd.Series, network: Network, config: Config) -> np.ndarray:
+    """What a network is trained on.
+
+    Args:
+        labels: as in `targets`.
+
+    Returns:
+        (n_scenes, n_states) float32 with one 1 in each row where the network's head is the states, else `targets`.
+    """
+    states = head_states(network, config)
+    if not states:
+        return targets(labels, config)
+    return np.array([[label == state for state in states] for label in labels], dtype=np.float32)
+
+
+def membership(states: list[str], outputs: list[str]) -> np.ndarray:
+    """Which outputs hold in which state: (n_states, n_outputs) bool."""
+    return np.array([_holds(state, outputs) for state in states], dtype=bool)
 
 
 def one_output_each(logits: np.ndarray, task: str) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Trains one fold of one network.
 
 The loop is short on purpose: AdamW, linear warm-up then cosine, an exponential moving average of the
-weights, one loss per task. The last epoch's average is kept: choosing an epoch by the held-out fold
-would make the out-of-fold score a lie.
+weights. The last epoch's average is kept: choosing an epoch by the held-out fold would make the
+out-of-fold score a lie.
 """
 
 import copy
@@ -14,15 +14,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
 
 from fakevoice import storage
-from fakevoice.batches import Augmentation, Standardizer, training_batches
+from fakevoice.adapt import estimate_batch_norm, unlabeled_size
+from fakevoice.batches import Augmentation, Standardizer, training_batches, unlabeled_batch
 from fakevoice.cache import CachedFeature
 from fakevoice.config import Config, Network, Training
 from fakevoice.errors import FakevoiceError
-from fakevoice.networks import TrainedNetwork, build_model, choose_device, save_network, to_device
+from fakevoice.networks import TrainedNetwork, build_model, choose_device, save_network
+from fakevoice.objective import Objective
 from fakevoice.storage import write_text
+from fakevoice.tasks import head_states
 
 MAX_BAD_BATCHES = 20
 CHECKPOINT = "checkpoint.pt"
@@ -33,7 +36,7 @@ class FoldJob:
     """Everything that training one fold needs; travels to a worker process.
 
     Attributes:
-        target: (n_scenes, n_outputs) float32.
+        target: (n_scenes, n_outputs) float32, or (n_scenes, n_states) where the network's head is the states.
         fold: (n_scenes,) int; rows of `index` are held out.
         folder: where weights and learning curve go.
     """
@@ -49,11 +52,6 @@ class FoldJob:
     tensorboard: Path
 
 
-def prefers_bfloat16(device: torch.device) -> bool:
-    """bf16 halves the time where the processor multiplies it natively, and costs time where it does not."""
-    return device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
-
-
 def train_fold(job: FoldJob) -> Path:
     """Train, then write weights (`.safetensors`) and the learning curve (`epochs.csv`).
 
@@ -65,7 +63,7 @@ def train_fold(job: FoldJob) -> Path:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.set_num_threads(1)  # sums depend on how they are split; cores are used by folds side by side
     device, settings = choose_device(job.config.device), job.network.training
-    feature = CachedFeature(job.features, "scenes")
+    feature, unlabeled = CachedFeature(job.features, "scenes"), CachedFeature(job.features, "unlabeled")
     rows = np.flatnonzero(job.fold != job.index)
     standardizer = Standardizer.fit(feature, rows, settings.mean_subtraction)
     seed = [job.config.seed, job.index, sum(job.name.encode())]
@@ -73,8 +71,12 @@ def train_fold(job: FoldJob) -> Path:
         job.network.augment, feature.shape, int(np.random.SeedSequence(seed).generate_state(1)[0])
     )
     torch.manual_seed(augmentation.seed)
-    model = build_model(job.network.model, feature.shape, len(job.config.outputs)).to(device)
-    fit = _Fit(model, settings, len(rows) // settings.batch_size, device, job.config.task)
+    model = build_model(job.network.model, feature.shape, job.target.shape[1])
+    model = model.to(device, memory_format=torch.channels_last)
+    average = _running_average(model, settings.ema_decay)  # before an adaptation listens to the model
+    draw = partial(unlabeled_batch, unlabeled, standardizer, augmentation, unlabeled_size(settings.batch_size))
+    objective = Objective(model, job.network, job.config, device, draw)
+    fit = _Fit(objective, average, settings, len(rows) // settings.batch_size)
     job.folder.mkdir(parents=True, exist_ok=True)
     curve = _resume(job.folder, fit)
     for epoch in range(len(curve), settings.n_epochs):
@@ -87,39 +89,27 @@ def train_fold(job: FoldJob) -> Path:
             _save_checkpoint(job.folder, fit, curve)
     _write_curve(job.tensorboard, curve)
     path = job.folder / "weights.safetensors"
-    network = TrainedNetwork(fit.average.module, standardizer, device)
-    save_network(path, network, job.network, feature.shape, job.config.outputs)
+    network = TrainedNetwork(average.module, standardizer, device, objective.membership)
+    if settings.batch_norm == "unlabeled":
+        estimate_batch_norm(network, unlabeled)
+    states = head_states(job.network, job.config)
+    save_network(path, network, job.network, feature.shape, job.config.outputs, states)
     (job.folder / CHECKPOINT).unlink(missing_ok=True)
     return path
-
-
-def loss_function(logits: torch.Tensor, target: torch.Tensor, task: str, smoothing: float) -> torch.Tensor:
-    """Cross-entropy of the task with label smoothing (Szegedy et al. 2016).
-
-    Args:
-        logits, target: (batch, n_outputs) float32.
-    """
-    if task == "multiclass":
-        return F.cross_entropy(logits, target, label_smoothing=smoothing)
-    return F.binary_cross_entropy_with_logits(logits, target * (1 - smoothing) + 0.5 * smoothing)
 
 
 class _Fit:
     """Model, its moving average and its optimiser through the epochs."""
 
-    def __init__(self, model: nn.Module, settings: Training, steps_per_epoch: int, device: torch.device, task: str):
-        self.model, self.settings, self.device, self.task = model, settings, device, task
+    def __init__(self, objective: Objective, average: AveragedModel, settings: Training, steps_per_epoch: int):
+        self.objective, self.average, self.settings = objective, average, settings
         if steps_per_epoch < 1:
             raise FakevoiceError("fewer training scenes than one batch: lower training.batch_size")
-        self.model.to(memory_format=torch.channels_last)
-        self.average = torch.optim.swa_utils.AveragedModel(
-            model, multi_avg_fn=partial(_moving_average, settings.ema_decay), use_buffers=True
-        )
         self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            objective.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.steps_per_epoch, self.bad_batches = steps_per_epoch, 0
-        self.bfloat16 = prefers_bfloat16(device)
+        self.n_steps = settings.n_epochs * steps_per_epoch
 
     @property
     def learning_rate(self) -> float:
@@ -127,21 +117,19 @@ class _Fit:
 
     def epoch(self, batches: Iterator[tuple[np.ndarray, np.ndarray]], epoch: int) -> float:
         """One pass; returns the mean loss."""
-        self.model.train()
+        self.objective.train()
         total, count = 0.0, 0
         for step, (x, y) in enumerate(batches):
-            self._schedule(epoch * self.steps_per_epoch + step)
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
-                logits = self.model(to_device(x, self.device))
-            target = torch.from_numpy(y).to(self.device)
-            loss = loss_function(logits.float(), target, self.task, self.settings.label_smoothing)
+            n_done = epoch * self.steps_per_epoch + step
+            self._schedule(n_done)
+            loss = self.objective(x, y, self.average, epoch, step, n_done / self.n_steps)
             if not self._finite(loss):
                 continue
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+            nn.utils.clip_grad_norm_(self.objective.parameters(), 5.0)
             self.optimizer.step()
-            self.average.update_parameters(self.model)
+            self.average.update_parameters(self.objective.model)
             total, count = total + loss.item(), count + 1
         return total / max(count, 1)
 
@@ -155,7 +143,7 @@ class _Fit:
 
     def _schedule(self, step: int) -> None:
         """Linear warm-up, then cosine to zero (Loshchilov & Hutter 2017)."""
-        total = self.settings.n_epochs * self.steps_per_epoch
+        total = self.n_steps
         warmup = max(1, round(self.settings.warmup_fraction * total))
         factor = (
             (step + 1) / warmup if step < warmup else 0.5 * (1 + np.cos(np.pi * (step - warmup) / (total - warmup)))
@@ -165,15 +153,19 @@ class _Fit:
 
     def state(self) -> dict:
         return {
-            "model": self.model.state_dict(),
+            "objective": self.objective.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
 
     def load_state(self, state: dict) -> None:
-        self.model.load_state_dict(state["model"])
+        self.objective.load_state_dict(state["objective"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _running_average(model: nn.Module, decay: float) -> AveragedModel:
+    return AveragedModel(model, multi_avg_fn=partial(_moving_average, decay), use_buffers=True)
 
 
 @torch.no_grad()

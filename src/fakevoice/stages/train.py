@@ -11,9 +11,8 @@ READS = ("seed", "task", "classes", "folds", "networks")
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
-    models = {f"models/{network.model.name}" for network in config.networks.values()}
-    augment = {f"augment/{plugin.name}" for network in config.networks.values() for plugin in network.augment}
-    return ["trainer", "networks", "batches", "tasks", "fold_runs", *sorted(models | augment)]
+    plugins = {module for network in config.networks.values() for module in network.plugin_modules}
+    return ["trainer", "objective", "adapt", "networks", "batches", "tasks", "fold_runs", *sorted(plugins)]
 
 
 def run(config: Config, paths: Paths) -> list[Path]:

@@ -1,0 +1,1 @@
+"""Losses on unlabeled clips, one per file: build(n_features, **args) → torch module."""
