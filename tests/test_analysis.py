@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fakevoice import exploration
 from fakevoice.analysis import Run, describe_scenes, load_run, render_scene, worst_scenes
 from fakevoice.cache import CachedFeature
 from fakevoice.config import load_config
 from fakevoice.errors import ArtefactError
-from fakevoice.exploration import average_spectra, clip_spectrogram, load_clips, shortcut_auc
+from fakevoice.exploration import average_spectra, clip_spectrogram, load_clips
 from fakevoice.extraction import extract
 from fakevoice.slices import label_and_probability, pair_aucs, reliability, slice_scores, voice_aucs
 from fakevoice.storage import read_json
@@ -125,27 +124,6 @@ def test_clips(run):
     assert (len(clips), is_train.sum()) == (84, 60)
     assert set(clips.loc[is_train, "label"]) == {"fake", "real"} and set(clips.loc[~is_train, "label"]) == {""}
     assert clips.loc[is_train, "fold"].notna().all() and clips.loc[~is_train, "fold"].isna().all()
-
-
-def shortcut_table(**facts):
-    n = len(next(iter(facts.values())))
-    columns = {fact: np.ones(n) for fact in exploration.SHORTCUTS} | facts
-    labels = ["fake", "fake", "real", "real"]
-    return pd.DataFrame(columns).assign(split="train", error="", label=labels[:n])
-
-
-def test_shortcuts():
-    table = shortcut_auc(shortcut_table(duration_s=[1, 2, 3, 4], level_dbfs=[-1, -3, -2, -4])).set_index("fact")
-    assert tuple(table.loc["duration_s", ["auc", "higher_in"]]) == (1.0, "others")
-    assert tuple(table.loc["level_dbfs", ["auc", "higher_in"]]) == (0.75, "fake")
-    assert table.loc["n_channels", "auc"] == 0.5 and table.index[0] == "duration_s"
-
-
-def test_shortcuts_of_train_and_known_values_alone():
-    table = shortcut_table(duration_s=[1, np.nan, 3, 4])
-    foreign = table.assign(split="test", duration_s=[9, 9, 0, 0])
-    found = shortcut_auc(pd.concat([table, foreign])).set_index("fact").loc["duration_s"]
-    assert (found["auc"], found["n"]) == (1.0, 3)
 
 
 def test_average_spectra(finished_run, monkeypatch):

@@ -14,6 +14,7 @@ from fakevoice.audio import read_audio
 from fakevoice.config import Config, validate
 from fakevoice.errors import ArtefactError
 from fakevoice.exploration import load_clips
+from fakevoice.noise_bank import NoiseBank
 from fakevoice.places import Paths, paths
 from fakevoice.rendering import render
 from fakevoice.slices import label_and_probability
@@ -163,7 +164,7 @@ def render_scene(run: Run, scene: str) -> np.ndarray:
     if rows.empty:
         raise ArtefactError(f"{run.paths.run} has no scene {scene!r}; they go from S000000 on")
     train = run.clips[run.clips["split"] == "train"].set_index("id")
-    bank = read_array(run.paths.stage("scenes") / "noise_bank.npy", memory_map=True)
+    bank = NoiseBank.load(run.paths.stage("scenes"))
 
     def read(clip: str) -> np.ndarray:
         return read_audio(run.paths.raw / train.at[clip, "path"], run.config.sample_rate_hz).waveform

@@ -19,6 +19,7 @@ from fakevoice.audio import fix_length, read_audio
 from fakevoice.config import Config, digest
 from fakevoice.errors import ArtefactError, AudioError
 from fakevoice.extraction import POOLED, extract
+from fakevoice.noise_bank import NoiseBank
 from fakevoice.rendering import render
 from fakevoice.workers import run_parallel
 
@@ -31,7 +32,7 @@ class Sources:
         splits: split → table; ``scenes`` holds the scene table, others clip tables with id and path.
         voices: the voice table of the scenes.
         clip_paths: clip id → path below `raw` of every training clip.
-        bank: `.npy` of mined noises.
+        bank: folder of the mined noises.
     """
 
     splits: dict[str, pd.DataFrame]
@@ -123,7 +124,7 @@ def _waveforms(shard: _Shard):
         for clip in shard.rows["id"]:
             yield read_or_silence(shard.clip_paths[clip], config)[0]
         return
-    bank = storage.read_array(shard.bank, memory_map=True)
+    bank = NoiseBank.load(shard.bank)
     voices = dict(tuple(shard.voices.groupby("scene")))
     for scene in shard.rows.itertuples():
         its_voices = voices.get(scene.scene, shard.voices.iloc[:0])

@@ -21,6 +21,7 @@ CODECS = {
     "opus": ("OGG", "OPUS"),
 }
 OPUS_RATES_HZ = (8000, 12000, 16000, 24000, 48000)  # all that the codec knows
+TELEPHONE_RATE_HZ, TELEPHONE = 8000, ("ulaw", "alaw", "gsm")  # ITU-T G.711, GSM 06.10
 
 
 def rms(waveform: np.ndarray) -> float:
@@ -110,10 +111,17 @@ def transcode(waveform: np.ndarray, sample_rate_hz: int, name: str, quality: flo
     """
     if name not in CODECS:
         raise ConfigError(f"no codec {name!r}; {nearest(name, sorted(CODECS))}")
-    rate_hz = OPUS_RATES_HZ[-1] if name == "opus" and sample_rate_hz not in OPUS_RATES_HZ else sample_rate_hz
+    rate_hz = _codec_rate_hz(name, sample_rate_hz)
     decoded = _through_file(soxr.resample(waveform, sample_rate_hz, rate_hz), rate_hz, name, quality)
     decoded = soxr.resample(decoded, rate_hz, sample_rate_hz)[: len(waveform)]  # without effect at equal rates
     return np.pad(decoded, (0, len(waveform) - len(decoded)))
+
+
+def _codec_rate_hz(name: str, sample_rate_hz: int) -> int:
+    """The rate at which a codec works: a telephone's own, one that opus knows, else the recording's."""
+    if name in TELEPHONE:
+        return TELEPHONE_RATE_HZ
+    return OPUS_RATES_HZ[-1] if name == "opus" and sample_rate_hz not in OPUS_RATES_HZ else sample_rate_hz
 
 
 def _through_file(waveform: np.ndarray, sample_rate_hz: int, name: str, quality: float) -> np.ndarray:

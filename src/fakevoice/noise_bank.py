@@ -1,4 +1,9 @@
-"""Real noise without labels: the parts of the unlabeled clips in which nothing voice-like is heard."""
+"""Real noise without labels: the parts of the unlabeled clips in which nothing voice-like is heard.
+
+Parts without any pitch are found by their sound alone (`mine_noises`); whole clips of dogs, sirens or
+engines take somebody who can tell them from voices, and are added when such a judge is there
+(`with_whole_clips`).
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fakevoice import storage
 from fakevoice.audio import read_audio
 from fakevoice.channel import rms
 from fakevoice.errors import AudioError
 from fakevoice.spectrum import power_spectrogram
+from fakevoice.tables import read_table, write_table
 from fakevoice.voicing import cepstral_peak
 from fakevoice.workers import run_parallel
 
@@ -17,6 +24,7 @@ SEGMENT_S = 1.5
 MAX_PEAK_DB = 1.0  # white noise stays below 0.7, voiced speech rises above 2, faint voices lie between
 MIN_RMS = 1e-3
 MAX_SEGMENTS_PER_CLIP = 3
+NAME, COLUMNS = "noise_bank", ["segment", "clip", "start_s", "n_samples", "fold"]
 
 
 @dataclass(frozen=True)
@@ -28,28 +36,81 @@ class _Search:
     sample_rate_hz: int
 
 
-def mine_noises(
-    clips: pd.DataFrame, folder: Path, sample_rate_hz: int, n_folds: int
-) -> tuple[pd.DataFrame, np.ndarray]:
+class NoiseBank:
+    """Mined noises, each of RMS 1, read by number; their sound may stay on the disk.
+
+    Attributes:
+        table: segment (0, 1, ...), clip, start_s, n_samples, fold.
+        samples: all noises one after the other, (sum of n_samples,) float32.
+    """
+
+    def __init__(self, table: pd.DataFrame, samples: np.ndarray):
+        self.table, self.samples = table, samples
+        self._end = table["n_samples"].cumsum().to_numpy(np.int64)
+
+    def __getitem__(self, segment: int) -> np.ndarray:
+        """The sound of one noise, (n_samples,) float32."""
+        end = self._end[segment]
+        return self.samples[end - self.table["n_samples"].iloc[segment] : end]
+
+    def save(self, folder: Path) -> list[Path]:
+        """Write noise_bank.csv and noise_bank.npy."""
+        write_table(folder / f"{NAME}.csv", self.table)
+        storage.write_array(folder / f"{NAME}.npy", self.samples)
+        return [folder / f"{NAME}.csv", folder / f"{NAME}.npy"]
+
+    @classmethod
+    def load(cls, folder: Path) -> "NoiseBank":
+        """Read what `save` wrote, the sound through a memory map."""
+        table = read_table(folder / f"{NAME}.csv", ("clip",))
+        return cls(table.astype({"n_samples": "int64"}), storage.read_array(folder / f"{NAME}.npy", memory_map=True))
+
+    @classmethod
+    def join(cls, found: list[tuple[str, float, int, np.ndarray]]) -> "NoiseBank":
+        """A bank of (clip, start_s, fold, sound) in the order given."""
+        rows = [(i, clip, start_s, len(sound), fold) for i, (clip, start_s, fold, sound) in enumerate(found)]
+        sounds = [np.asarray(sound, np.float32) for *_, sound in found]
+        return cls(pd.DataFrame(rows, columns=COLUMNS), np.concatenate([np.empty(0, np.float32), *sounds]))
+
+
+def mine_noises(clips: pd.DataFrame, folder: Path, sample_rate_hz: int, n_folds: int) -> NoiseBank:
     """Cut voiceless segments out of the unlabeled clips.
 
     A clip's segments all belong to one fold, so that no noise is heard in training and in validation.
 
     Args:
         clips: clip table; only rows of the split ``unlabeled`` are read.
-
-    Returns:
-        A table segment, clip, start_s, fold, and the segments (n_segments, n_samples) float32 of RMS 1.
     """
     unlabeled = clips[clips["split"] == "unlabeled"]
     searches = [_Search(c, folder / p, sample_rate_hz) for c, p in zip(unlabeled["id"], unlabeled["path"], strict=True)]
-    rows, segments = [], []
-    for index, found in enumerate(run_parallel(_voiceless, searches, "scenes: mining noise", "clips")):
-        for start_s, segment in found:
-            rows.append((len(rows), searches[index].clip, start_s, index % n_folds))
-            segments.append(segment)
-    table = pd.DataFrame(rows, columns=["segment", "clip", "start_s", "fold"])
-    return table, np.array(segments, np.float32).reshape(len(rows), round(SEGMENT_S * sample_rate_hz))
+    found = run_parallel(_voiceless, searches, "scenes: mining noise", "clips")
+    return NoiseBank.join(
+        [
+            (searches[index].clip, start_s, index % n_folds, segment)
+            for index, segments in enumerate(found)
+            for start_s, segment in segments
+        ]
+    )
+
+
+def with_whole_clips(
+    bank: NoiseBank, clips: pd.DataFrame, chosen: np.ndarray, folder: Path, sample_rate_hz: int, n_folds: int
+) -> NoiseBank:
+    """The bank with some unlabeled clips as a whole, in place of their segments.
+
+    Args:
+        clips: clip table; `chosen` counts its rows of the split ``unlabeled``.
+        chosen: (n,) int.
+    """
+    unlabeled = clips[clips["split"] == "unlabeled"]
+    whole = set(unlabeled["id"].iloc[chosen])
+    kept = [row for row in bank.table.itertuples() if row.clip not in whole]
+    found = [(row.clip, row.start_s, row.fold, bank[row.segment]) for row in kept]
+    for index in chosen:
+        waveform = read_audio(folder / unlabeled["path"].iloc[index], sample_rate_hz).waveform
+        if rms(waveform) > MIN_RMS:
+            found.append((unlabeled["id"].iloc[index], 0.0, int(index) % n_folds, waveform / rms(waveform)))
+    return NoiseBank.join(found)
 
 
 def _voiceless(search: _Search) -> list[tuple[float, np.ndarray]]:

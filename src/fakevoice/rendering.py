@@ -8,20 +8,21 @@ import pandas as pd
 from fakevoice import channel, lookup
 from fakevoice.audio import fix_length
 from fakevoice.config import Config
-from fakevoice.noise_bank import extend_noise
+from fakevoice.noise_bank import NoiseBank, extend_noise
 
 TRIM_DB, FADE_S = 40.0, 0.01
+CONTAINER_QUALITY = 0.4  # what libsndfile and ffmpeg take where nobody says otherwise
 Reader = Callable[[str], np.ndarray]
 
 
-def render(scene, voices: pd.DataFrame, read: Reader, bank: np.ndarray, config: Config) -> np.ndarray:
+def render(scene, voices: pd.DataFrame, read: Reader, bank: NoiseBank, config: Config) -> np.ndarray:
     """The sound of one scene.
 
     Args:
         scene: a row of the scene table (any object with its columns as attributes).
         voices: its rows of the voice table, in the table's order.
         read: clip id → (n,) float32 at the config's rate.
-        bank: (n_segments, n) float32 mined noises.
+        bank: mined noises.
 
     Returns:
         (n_samples,) float32.
@@ -66,12 +67,12 @@ def _voice(recordings: list[np.ndarray], row, config: Config, rng: np.random.Gen
     return _unit(voice) * channel.gain(row.gain_db)
 
 
-def _with_noise(voice: np.ndarray, scene, bank: np.ndarray, config: Config, rng: np.random.Generator) -> np.ndarray:
+def _with_noise(voice: np.ndarray, scene, bank: NoiseBank, config: Config, rng: np.random.Generator) -> np.ndarray:
     heard = np.abs(voice) > 0
     reference = channel.rms(voice[heard]) or 1.0
     mixture = voice
     if scene.noise:
-        noise = _noise(scene.noise, bank, config, rng)
+        noise = _main_noise(scene, bank, config, rng)
         snr_db = 0.0 if np.isnan(scene.snr_db) else scene.snr_db
         mixture = mixture + noise * (reference * channel.gain(-snr_db))
     if scene.event:
@@ -86,14 +87,31 @@ def _finish(mixture: np.ndarray, scene, config: Config, rng: np.random.Generator
         mixture = channel.clip(mixture, scene.clipped)
     if scene.codec:
         mixture = channel.transcode(mixture, config.sample_rate_hz, scene.codec, rng.uniform(0.0, 0.6))
+    if config.scenes.container:
+        mixture = channel.transcode(mixture, config.sample_rate_hz, config.scenes.container, CONTAINER_QUALITY)
     return mixture.astype(np.float32)
 
 
-def _noise(name: str, bank: np.ndarray, config: Config, rng: np.random.Generator) -> np.ndarray:
+def _main_noise(scene, bank: NoiseBank, config: Config, rng: np.random.Generator) -> np.ndarray:
+    """The noise under the whole scene, at RMS 1 while it sounds."""
+    noise = _noise(scene.noise, bank, config, rng)
+    if scene.noise_band_limit_hz:
+        noise = _unit(channel.band_limit(noise, config.sample_rate_hz, scene.noise_band_limit_hz, 0.0))
+    return noise if scene.noise_active >= 1.0 else noise * _bursts(scene, config, rng)
+
+
+def _noise(name: str, bank: NoiseBank, config: Config, rng: np.random.Generator) -> np.ndarray:
     if name.startswith("mined:"):
         return extend_noise(bank[int(name.removeprefix("mined:"))], config.n_samples, config.sample_rate_hz, rng)
     noise = lookup.load("noises", name).make(config.n_samples, config.sample_rate_hz, rng)
     return _unit(channel.equalize(noise, config.sample_rate_hz, config.scenes.equalizer_db, rng))
+
+
+def _bursts(scene, config: Config, rng: np.random.Generator) -> np.ndarray:
+    """1 in bursts that come back every period, as a short recording that is looped; 0 between them."""
+    time_s = np.arange(config.n_samples, dtype=np.float32) / config.sample_rate_hz
+    within_s = (time_s + rng.uniform(0.0, scene.noise_period_s)) % scene.noise_period_s
+    return np.clip(np.minimum(within_s, scene.noise_active * scene.noise_period_s - within_s) / 0.02, 0.0, 1.0)
 
 
 def _gate(config: Config, rng: np.random.Generator) -> np.ndarray:

@@ -23,6 +23,9 @@ SCENE_COLUMNS = [
     "state",
     "snr_db",
     "noise",
+    "noise_band_limit_hz",
+    "noise_active",
+    "noise_period_s",
     "event",
     "event_db",
     "codec",
@@ -51,8 +54,10 @@ def plain_scenes(clips: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return scenes.reindex(columns=SCENE_COLUMNS), voices.reindex(columns=VOICE_COLUMNS)
 
 
-def draw_scenes(clips: pd.DataFrame, noise_table: pd.DataFrame, config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Draw `config.scenes.n_scenes` scenes, each from the clips and noises of one fold.
+def draw_scenes(
+    clips: pd.DataFrame, noise_table: pd.DataFrame, config: Config, n_scenes: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Draw scenes, each from the clips and noises of one fold.
 
     Voices are drawn evenly by group first, then within the group: otherwise one generator with many
     clips becomes what "fake" means. One law of lengths holds for all classes; a recording that is too
@@ -60,7 +65,8 @@ def draw_scenes(clips: pd.DataFrame, noise_table: pd.DataFrame, config: Config) 
 
     Args:
         clips: training clips with id, group, label, fold, duration_s.
-        noise_table: mined segments with segment, fold.
+        noise_table: mined noises with segment, fold.
+        n_scenes: how many; the first of a longer list are those of a shorter one.
 
     Returns:
         The scene table and the voice table.
@@ -71,7 +77,7 @@ def draw_scenes(clips: pd.DataFrame, noise_table: pd.DataFrame, config: Config) 
     pools = {fold: _FoldPool(part, noise_table, config) for fold, part in clips.groupby("fold")}
     scenes, voices = [], []
     states, priors = list(config.scenes.states), list(config.scenes.states.values())
-    for index in track(range(config.scenes.n_scenes), config.scenes.n_scenes, "scenes", "scenes"):
+    for index in track(range(n_scenes), n_scenes, "scenes", "scenes"):
         rng = np.random.default_rng([config.seed, 1, index])
         fold = index % config.folds.n_folds
         scene, its_voices = pools[fold].draw(f"S{index:06d}", str(rng.choice(states, p=priors)), rng)
@@ -111,6 +117,11 @@ class _FoldPool:
             "state": state,
             "noise": "" if quiet else self._noise(rng),
             "snr_db": np.nan if quiet or not labels else round(rng.uniform(*law.snr_db), 2),
+            "noise_band_limit_hz": round(
+                _maybe(rng, law.noise_band_limit_probability, lambda: rng.uniform(*law.band_limit_hz), 0.0)
+            ),
+            "noise_active": round(_maybe(rng, law.gate_probability, lambda: rng.uniform(0.2, 0.9), 1.0), 3),
+            "noise_period_s": round(rng.uniform(1.0, 2 * self.clip_duration_s), 3),
             "event": _maybe(rng, law.event_probability, lambda: self._noise(rng), ""),
             "event_db": round(rng.uniform(-15.0, 5.0), 2),
             "codec": _maybe(rng, law.codec_probability, lambda: str(rng.choice(sorted(CODECS))), ""),

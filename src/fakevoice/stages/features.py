@@ -35,10 +35,10 @@ def run(config: Config, paths: Paths) -> list[Path]:
         splits={"scenes": read_table(drawn / "scenes.csv", SCENE_TEXT), "test": test, "unlabeled": unlabeled},
         voices=read_table(drawn / "voices.csv", VOICE_TEXT),
         clip_paths=dict(zip(train["id"], train["path"], strict=True)),
-        bank=drawn / "noise_bank.npy",
+        bank=drawn,
         raw=paths.raw,
     )
-    made_from = [drawn / "scenes.csv", drawn / "voices.csv", drawn / "noise_bank.npy"]
+    made_from = [drawn / "scenes.csv", drawn / "voices.csv", *(drawn / f"noise_bank.{kind}" for kind in ("csv", "npy"))]
     hashes = {module: lookup.source_hash(module) for module in _sound(config)}
     hashes |= {path.name: checksum(path) for path in (prepared / "audit.csv", *made_from)}
     folders = feature_folders(paths.cache, config, hashes)

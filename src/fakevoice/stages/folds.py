@@ -1,4 +1,4 @@
-"""Clip table → folds.csv: grouped, stratified, made once and kept."""
+"""Clip table → folds.csv: grouped, stratified, made once and kept; then how well shortcuts tell the labels."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ READS = ("competition", "seed", "folds")
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
-    return ["folds"]
+    return ["folds", "shortcuts", "bootstrap", "metrics/auc"]
 
 
 def inputs(config: Config, paths: Paths) -> dict[str, str]:
@@ -33,26 +33,50 @@ def forget(config: Config, paths: Paths) -> None:
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
-    """Take the rows of folds.csv where there are any, make them otherwise; keep a copy beside the run."""
+    """Take the rows of folds.csv where there are any, make them otherwise; keep a copy and the shortcuts' AUC."""
     from fakevoice import folds
     from fakevoice.storage import read_array
     from fakevoice.tables import CLIP_TEXT, read_table, write_table
 
-    prepared = paths.stage("prepare")
+    prepared, folder = paths.stage("prepare"), paths.stage("folds")
     clips = read_table(prepared / "clips.csv", CLIP_TEXT)
     train = (clips["split"] == "train").to_numpy()
     fingerprints = read_array(prepared / "fingerprints.npy")[train]
     clips = clips[train].reset_index(drop=True)
     rows = folds.read_folds(paths.folds_csv, config.competition)
+    origin = "made anew" if rows.empty else f"as {paths.folds_csv.name} has them (--force makes new ones)"
     if rows.empty:
-        duplicates = read_table(prepared / "duplicates.csv", ("train_id", "split", "id"))
-        duplicates = duplicates[duplicates["split"] == "train"]
-        known = config.folds.groups == "known_or_derived"
-        clips["group"] = folds.make_groups(clips, fingerprints, duplicates, known)
-        clips["fold"] = folds.assign_folds(clips, config.folds.n_folds, config.seed)
-        rows = clips.assign(competition=config.competition)[folds.COLUMNS]
+        rows = _new_rows(clips, fingerprints, prepared, config)
     folds.check_folds(rows, clips, config.folds.n_folds)
     folds.write_folds(paths.folds_csv, rows, config.competition)
-    write_table(paths.stage("folds") / "folds.csv", rows)
-    print(f"{len(rows)} clips in {rows['group'].nunique()} groups and {config.folds.n_folds} folds", flush=True)
-    return [paths.stage("folds") / "folds.csv"]
+    write_table(folder / "folds.csv", rows)
+    print(f"{len(rows)} clips in {rows['group'].nunique()} groups and {config.folds.n_folds} folds, {origin}", flush=True)
+    _write_shortcuts(folder / "shortcuts.csv", rows, clips["id"], fingerprints, prepared, config.seed)
+    return [folder / "folds.csv", folder / "shortcuts.csv"]
+
+
+def _new_rows(clips, fingerprints, prepared: Path, config: Config):
+    from fakevoice import folds
+    from fakevoice.tables import read_table
+
+    duplicates = read_table(prepared / "duplicates.csv", ("train_id", "split", "id"))
+    duplicates = duplicates[duplicates["split"] == "train"]
+    known = config.folds.groups == "known_or_derived"
+    clips = clips.assign(group=folds.make_groups(clips, fingerprints, duplicates, known))
+    whole = clips["group"]
+    if config.folds.unit == "channel":
+        whole = folds.make_channels(whole, fingerprints, config.folds.n_folds)
+        print(f"{whole.nunique()} channels, each in one fold", flush=True)
+    clips["fold"] = folds.assign_folds(clips.assign(group=whole), config.folds.n_folds, config.seed)
+    return clips.assign(competition=config.competition)[folds.COLUMNS]
+
+
+def _write_shortcuts(path: Path, rows, ids, fingerprints, prepared: Path, seed: int) -> None:
+    from fakevoice.shortcuts import describe_shortcuts, measure_shortcuts
+    from fakevoice.tables import CLIP_TEXT, read_table, write_table
+
+    audit = read_table(prepared / "audit.csv", CLIP_TEXT)
+    facts = rows.merge(audit[audit["split"] == "train"], on="id", validate="1:1")
+    table = measure_shortcuts(facts.set_index("id").loc[ids], fingerprints, seed)  # in the order of the fingerprints
+    write_table(path, table)
+    print(describe_shortcuts(table), flush=True)

@@ -11,26 +11,20 @@ READS = ("seed", "sample_rate_hz", "clip_duration_s", "classes", "folds", "scene
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
-    return ["scenes", "noise_bank", "voicing", "audio", "spectrum", "channel"]
+    return ["scenes", "scene_runs", "matching", "noise_bank", "voicing", "audio", "spectrum", "channel", "rendering"]
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
-    """Write scenes.csv, voices.csv, noise_bank.csv and noise_bank.npy."""
-    from fakevoice import scenes
+    """Write scenes.csv, voices.csv, matching.csv, noise_bank.csv and noise_bank.npy."""
     from fakevoice.folds import read_folds
-    from fakevoice.noise_bank import mine_noises
-    from fakevoice.storage import write_array
+    from fakevoice.scene_runs import draw
     from fakevoice.tables import CLIP_TEXT, read_table, write_table
 
     folder = paths.stage("scenes")
     clips = read_table(paths.stage("prepare") / "clips.csv", CLIP_TEXT)
-    folds = read_folds(paths.folds_csv, config.competition)
-    train = folds.merge(clips.loc[clips["split"] == "train", ["id", "duration_s"]], on="id", validate="1:1")
-    heard = clips if config.scenes.states else clips.iloc[:0]  # clips alone need no noise
-    noise_table, bank = mine_noises(heard, paths.raw, config.sample_rate_hz, config.folds.n_folds)
-    drawn = scenes.draw_scenes(train, noise_table, config) if config.scenes.states else scenes.plain_scenes(train)
-    for name, table in zip(("scenes", "voices", "noise_bank"), (*drawn, noise_table), strict=True):
-        write_table(folder / f"{name}.csv", table)
-    write_array(folder / "noise_bank.npy", bank)
-    print(f"{len(drawn[0])} scenes, {len(drawn[1])} pieces of voices, {len(noise_table)} mined noises", flush=True)
-    return [folder / f"{name}.csv" for name in ("scenes", "voices", "noise_bank")] + [folder / "noise_bank.npy"]
+    drawn = draw(clips, read_folds(paths.folds_csv, config.competition), paths.raw, config)
+    for name in ("scenes", "voices", "matching"):
+        write_table(folder / f"{name}.csv", getattr(drawn, name))
+    n_noises = len(drawn.bank.table)
+    print(f"{len(drawn.scenes)} scenes, {len(drawn.voices)} pieces of voices, {n_noises} mined noises", flush=True)
+    return [folder / f"{name}.csv" for name in ("scenes", "voices", "matching")] + drawn.bank.save(folder)
