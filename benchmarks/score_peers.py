@@ -23,7 +23,7 @@ from fakevoice import lookup
 from fakevoice.bootstrap import bootstrap_interval
 from fakevoice.config import Config, load_config, validate
 from fakevoice.ensemble import STACK, Blend, cross_fit, fit_blend
-from fakevoice.ensemble_runs import _first_group
+from fakevoice.ensemble_runs import first_group, judged_rows
 from fakevoice.errors import ArtefactError, DataError, FakevoiceError
 from fakevoice.line import run_line
 from fakevoice.places import Paths, paths
@@ -84,16 +84,18 @@ def peer_answers(peer: Peer) -> Answers:
     """Train a peer's network where that is not done yet, and read its logits."""
     run_line(peer.config, "train")
     places, (name,) = paths(peer.config), peer.config.networks
-    scenes, groups = _scenes(places)
+    scenes, voices = _scenes(places)
     oof = read_array(places.stage("train") / f"oof-{name}.npy")
     test = read_array(places.stage("train") / f"test-{name}.npy").mean(axis=0)  # over the fold models
     label = targets(scenes["state"], peer.config)
-    return Answers(peer.title, label, expit(oof / peer.temperature), groups, expit(test / peer.temperature))
+    return Answers(
+        peer.title, label, expit(oof / peer.temperature), first_group(scenes, voices), expit(test / peer.temperature)
+    )
 
 
-def _scenes(places: Paths) -> tuple[pd.DataFrame, np.ndarray]:
-    scenes = read_table(places.stage("scenes") / "scenes.csv", SCENE_TEXT)
-    return scenes, _first_group(scenes, read_table(places.stage("scenes") / "voices.csv", VOICE_TEXT))
+def _scenes(places: Paths) -> tuple[pd.DataFrame, pd.DataFrame]:
+    folder = places.stage("scenes")
+    return read_table(folder / "scenes.csv", SCENE_TEXT), read_table(folder / "voices.csv", VOICE_TEXT)
 
 
 def finished_config(asked: Config) -> Config:
@@ -109,21 +111,29 @@ def finished_config(asked: Config) -> Config:
 
 
 def our_answers(ours: Config) -> list[Answers]:
-    """Each member of the finished run alone, calibrated as the ensemble is, and the ensemble last."""
+    """Each member of the finished run alone, calibrated as the ensemble is, and the ensemble last.
+
+    Out of fold, all are judged by the scenes that the ensemble is judged by.
+    """
     places = paths(ours)
-    folder = places.stage("ensemble")
-    table, (_, groups) = read_table(folder / "oof.csv", ("scene", "state")), _scenes(places)
+    folder, (scenes, voices) = places.stage("ensemble"), _scenes(places)
+    table = read_table(folder / "oof.csv", ("scene", "state"))
+    rows = judged_rows(scenes, voices, table["fold"].to_numpy(int), places, ours)
     label, oof = label_and_probability(table, ours.outputs)
-    whole = Answers("ours: ensemble", label, oof, groups, read_array(folder / "test.npy"))
+    groups = first_group(scenes, voices)[rows]
+    whole = Answers("ours: ensemble", label[rows], oof[rows], groups, read_array(folder / "test.npy"))
     shares = np.array(Blend.from_dict(read_json(folder / "ensemble.json")).prior)
-    return [*(_member(name, table, whole, shares, ours) for name in (*ours.networks, STACK)), whole]
+    return [*(_member(name, table, rows, whole, shares, ours) for name in (*ours.networks, STACK)), whole]
 
 
-def _member(name: str, table: pd.DataFrame, whole: Answers, shares: np.ndarray, ours: Config) -> Answers:
+def _member(
+    name: str, table: pd.DataFrame, rows: np.ndarray, whole: Answers, shares: np.ndarray, ours: Config
+) -> Answers:
     """One member as an ensemble of its own: cross-fitted out of fold, on the test at the shares of the whole."""
     logits = table[[f"logit_{name}_{output}" for output in ours.outputs]].to_numpy(float)[:, None]
-    oof = cross_fit(logits, whole.label, table["fold"].to_numpy(int), [name], ours)
-    blend = fit_blend(logits, whole.label, [name], ours).at_shares(shares)
+    label, _ = label_and_probability(table, ours.outputs)
+    oof = cross_fit(logits, label, table["fold"].to_numpy(int), [name], ours, rows)[rows]
+    blend = fit_blend(logits[rows], whole.label, [name], ours).at_shares(shares)
     places = paths(ours)
     file = places.stage(STACK) / "test.npy" if name == STACK else places.stage("train") / f"test-{name}.npy"
     test = blend.probability(read_array(file).mean(axis=0)[:, None])  # over the fold models

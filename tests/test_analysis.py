@@ -5,14 +5,25 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 
 from fakevoice.analysis import Run, describe_scenes, load_run, render_scene, worst_scenes
+from fakevoice.bootstrap import bootstrap_interval
 from fakevoice.cache import CachedFeature
 from fakevoice.config import load_config
 from fakevoice.errors import ArtefactError
 from fakevoice.exploration import average_spectra, clip_spectrogram, load_clips
 from fakevoice.extraction import extract
-from fakevoice.slices import label_and_probability, pair_aucs, reliability, slice_scores, voice_aucs
+from fakevoice.metrics import auc
+from fakevoice.slices import (
+    auc_with_interval,
+    label_and_probability,
+    pair_aucs,
+    reliability,
+    slice_aucs,
+    slice_scores,
+    voice_aucs,
+)
 from fakevoice.storage import read_json
 
 RATE = 16_000
@@ -168,10 +179,20 @@ def test_pairs():
     state = pd.Series(["none", "fake", "real+fake", "real", "fake"])
     probability = np.array([[0.1, 0.1], [0.9, 0.5], [0.6, 0.5], [0.7, 0.9], [0.05, 0.5]])
     table = pair_aucs(state, probability, ["fake", "real"]).set_index(["output", "state", "against"])
-    assert table.loc[("fake", "fake", "none")].tolist() == [0.5, 3]
-    assert table.loc[("fake", "real+fake", "real")].tolist() == [0.0, 2]
-    assert table.loc[("real", "real+fake", "fake")].tolist() == [0.5, 3]
+    assert table.loc[("fake", "fake", "none"), ["auc", "n"]].tolist() == [0.5, 3]
+    assert table.loc[("fake", "real+fake", "real"), ["auc", "n"]].tolist() == [0.0, 2]
+    assert table.loc[("real", "real+fake", "fake"), ["auc", "n"]].tolist() == [0.5, 3]
     assert len(table) == 4 + 4
+
+
+def test_what_pairs_lose_adds_up(run, described):
+    label, probability = label_and_probability(described, run.config.outputs)
+    pairs = pair_aucs(described["state"], probability, run.config.outputs, described["first_group"])
+    lost = pairs.groupby("output")["lost"].sum()
+    for place, output in enumerate(run.config.outputs):
+        assert lost[output] == pytest.approx(1 - auc.measure(label[:, place], probability[:, place]))
+    alone = pair_aucs(described["state"], probability, run.config.outputs)
+    assert (pairs["high"] - pairs["low"]).mean() != pytest.approx((alone["high"] - alone["low"]).mean(), rel=0.01)
 
 
 def test_voices():
@@ -180,10 +201,66 @@ def test_voices():
         "scene": ["a", "a", "b", "b", "c"],
         "label": ["fake", "fake", "fake", "real", "real"],
         "vocoder": ["lpc", "lpc", "", "never", "never"],
+        "group": ["A", "A", "B", "C", "C"],
     }
     table = voice_aucs(pd.DataFrame(voices), pd.DataFrame(scenes), "vocoder", "fake")
     assert table.index.tolist() == ["none", "lpc"]
     assert table["n"].tolist() == [1, 1] and table["auc"].tolist() == [0.5, 1.0]
+    assert table.loc["none", "low"] < 0.5 < table.loc["none", "high"]
+    assert voice_aucs(pd.DataFrame(voices), pd.DataFrame(scenes), "group", "fake").index.tolist() == ["B", "A"]
+
+
+def test_voices_of_a_group_err_together():
+    score = [0.9, 0.8, 0.45, 0.45, 0.5, 0.4]
+    scenes = pd.DataFrame({"scene": list("abcdef"), "label_fake": [1, 1, 1, 1, 0, 0], "probability_fake": score})
+    voices = pd.DataFrame({"scene": list("abcde"), "label": ["fake"] * 4 + ["real"], "group": list("AABBA")})
+    table = voice_aucs(voices.assign(vocoder="lpc"), scenes, "vocoder", "fake")
+    by_group = auc_with_interval(scenes["label_fake"], score, list("AABBAf"))
+    assert tuple(table.loc["lpc", ["auc", "low", "high"]]) == pytest.approx(by_group)
+    assert by_group != pytest.approx(auc_with_interval(scenes["label_fake"], score))
+
+
+def clips_that_err_together(n_groups=60, n_clips=1500):
+    rng = np.random.default_rng(0)
+    group = rng.integers(n_groups, size=n_clips)
+    label = rng.integers(2, size=n_groups)[group] ^ (rng.random(n_clips) < 0.2)
+    return label, expit(label + rng.normal(0, 0.7, n_groups)[group] + rng.normal(0, 1, n_clips)), group
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_interval_is_that_of_the_bootstrap(grouped):
+    label, score, group = clips_that_err_together()
+    groups = group if grouped else None
+    measured, low, high = auc_with_interval(label, score, groups)
+    drawn_low, drawn_high = bootstrap_interval(auc.measure, label, score, groups, 500)
+    assert measured == pytest.approx(auc.measure(label, score))
+    assert high - low == pytest.approx(drawn_high - drawn_low, rel=0.15)
+    assert (low, high) == pytest.approx((drawn_low, drawn_high), abs=0.01)
+
+
+def test_interval_of_little():
+    assert np.isnan(auc_with_interval([1, 1], [0.1, 0.2])).all()
+    assert auc_with_interval([0, 1], [-3, 7]) == (1.0, 1.0, 1.0)
+    measured, *ends = auc_with_interval([0, 1, 1], [0.5, 0.1, 0.9], ["g"] * 3)
+    assert measured == 0.5 and np.isnan(ends).all()
+    assert auc_with_interval([0, 0, 1, 1], [0.3, 0.6, 0.5, 0.9])[2] == 1.0  # and not above
+
+
+def test_slices_with_one_class_are_left_out(run, described):
+    table = slice_aucs(described.assign(half=np.arange(len(described)) % 2), "half", run.config.outputs)
+    assert table[["slice", "output"]].apply(tuple, axis=1).tolist() == [
+        ("0", "fake"), ("0", "real"), ("1", "fake"), ("1", "real")
+    ]  # fmt: skip
+    assert table["n"].tolist() == [48] * 4
+    assert (table["low"] < table["auc"]).tolist() == (table["auc"] < table["high"]).tolist() == [True, False] * 2
+    assert slice_aucs(described, "state", run.config.outputs).empty
+
+
+def test_first_group_is_of_the_first_voice(run, described):
+    first = run.voices.groupby("scene")["group"].first()
+    unit, is_voiced = described.set_index("scene")["first_group"], (described["n_voices"] > 0).to_numpy()
+    assert unit[is_voiced].equals(first.reindex(unit.index[is_voiced]).rename("first_group"))
+    assert (unit[~is_voiced] == unit.index[~is_voiced]).all() and (~is_voiced).any()
 
 
 def test_reliability():

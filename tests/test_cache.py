@@ -13,6 +13,8 @@ from fakevoice.line import run_line
 from fakevoice.storage import read_json
 from fakevoice.tables import CLIP_TEXT, read_table
 
+EVERYTHING = {"mel", "mfcc", "linear", POOLED}
+
 
 @pytest.fixture
 def folders(at_home) -> dict:
@@ -21,7 +23,12 @@ def folders(at_home) -> dict:
 
 
 def test_every_scene_and_test_clip_is_there_once(folders, finished_run):
-    shapes = {"mel": (64, 313), "mfcc": (40, 313), POOLED: (len(pooled_names(finished_run.config)),)}
+    shapes = {
+        "mel": (64, 313),
+        "mfcc": (40, 313),
+        "linear": (80, 313),
+        POOLED: (len(pooled_names(finished_run.config)),),
+    }
     for name, folder in folders.items():
         assert len(CachedFeature(folder, "scenes")) == 96
         assert len(CachedFeature(folder, "test")) == 16
@@ -58,11 +65,12 @@ def test_shards_stay_on_disk_until_read(folders):
         ("features.mel.n_mels=48", {"mel", POOLED}),
         ("features.mfcc.n_mfcc=20", {"mfcc", POOLED}),
         ("pooled=[mel]", {POOLED}),
-        ("spectrogram.hop_length=128", {"mel", "mfcc", POOLED}),
-        ("scenes.rt60_s=[0.1,0.5]", {"mel", "mfcc", POOLED}),
-        ("sample_rate_hz=8000", {"mel", "mfcc", POOLED}),
-        ("clip_duration_s=4.0", {"mel", "mfcc", POOLED}),
-        ("seed=1", {"mel", "mfcc", POOLED}),
+        ("spectrogram.hop_length=128", EVERYTHING),
+        ("scenes.rt60_s=[0.1,0.5]", EVERYTHING),
+        ("scenes.container=''", EVERYTHING),
+        ("sample_rate_hz=8000", EVERYTHING),
+        ("clip_duration_s=4.0", EVERYTHING),
+        ("seed=1", EVERYTHING),
         ("networks.mel.training.n_epochs=9", set()),
     ],
 )

@@ -19,8 +19,8 @@ def pink(n_samples: int = 2 * RATE, rate_hz: int = RATE, seed: int = 0) -> np.nd
     return (0.1 * waveform / np.sqrt(np.mean(waveform**2))).astype(np.float32)
 
 
-def band_db(waveform: np.ndarray, low_hz: float, high_hz: float) -> float:
-    hz = np.fft.rfftfreq(len(waveform), 1 / RATE)
+def band_db(waveform: np.ndarray, low_hz: float, high_hz: float, rate_hz: int = RATE) -> float:
+    hz = np.fft.rfftfreq(len(waveform), 1 / rate_hz)
     inside = (hz >= low_hz) & (hz < high_hz)
     return float(10 * np.log10(np.mean(np.abs(np.fft.rfft(waveform))[inside] ** 2) + 1e-12))
 
@@ -55,6 +55,22 @@ def test_quality_matters_to_vorbis():
     source = pink()
     errors = [channel.rms(channel.transcode(source, RATE, "vorbis", quality) - source) for quality in (0.0, 0.5, 1.0)]
     assert errors[0] > errors[1] > errors[2]
+
+
+@pytest.mark.parametrize("name", channel.TELEPHONE)
+@pytest.mark.parametrize("rate_hz", [16_000, 32_000])
+def test_a_telephone_hears_nothing_above_4_khz(name, rate_hz):
+    source = 0.1 * np.random.default_rng(0).standard_normal(2 * rate_hz).astype(np.float32)
+    coded = channel.transcode(source, rate_hz, name)
+    loss = [band_db(coded, *band, rate_hz) - band_db(source, *band, rate_hz) for band in ((300, 3300), (4200, 7900))]
+    assert abs(loss[0]) < 3.0 and loss[1] < -40.0
+
+
+@pytest.mark.parametrize("name", sorted(set(channel.CODECS) - set(channel.TELEPHONE)))
+def test_other_codecs_hear_what_is_above_4_khz(name):
+    source = 0.1 * np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32)
+    coded = channel.transcode(source, RATE, name, 1.0)
+    assert band_db(coded, 4200, 6000) > band_db(source, 4200, 6000) - 6.0
 
 
 def test_an_unknown_codec_gets_the_nearest_one():

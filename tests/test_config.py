@@ -37,6 +37,20 @@ def test_every_shipped_config_is_sound(name):
     check_networks(config, {feature: (64, 157) for feature in config.features})
 
 
+@pytest.mark.parametrize("preset", ["small", "large"])
+@pytest.mark.parametrize("name", ["voices", "demo"])  # dacon is of that size already
+def test_presets_change_the_size_and_words_come_on_top(name, preset):
+    plain, sized = load_config(name), load_config(name, [f"preset={preset}", "networks.mel.training.n_epochs=3"])
+    assert sized.experiment == preset and sized.competition == plain.competition
+    assert sized.scenes.n_scenes != plain.scenes.n_scenes and sized.networks["mel"].training.n_epochs == 3
+    assert sized.networks.keys() == plain.networks.keys()
+    check_networks(sized, {feature: (64, 157) for feature in sized.features})
+
+
+def test_an_unknown_preset_gets_the_nearest_one():
+    assert "no preset 'lage'; did you mean 'large'" in refusal("preset=lage")
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [

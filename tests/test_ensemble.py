@@ -95,6 +95,16 @@ def test_no_row_is_scored_by_a_blend_that_saw_its_fold(logits, target, config):
         assert not np.allclose(after[~held_out], honest[~held_out])
 
 
+def test_blends_are_fitted_on_the_rows_asked_for_and_score_all(logits, target, config):
+    half = np.flatnonzero(np.arange(len(target)) % 2 == 0)
+    asked = cross_fit(logits, target, FOLD, MEMBERS, config, half)
+    others = np.setdiff1d(np.arange(len(target)), half)
+    poisoned = target.copy()
+    poisoned[others] = 1 - poisoned[others]
+    assert np.array_equal(cross_fit(logits, poisoned, FOLD, MEMBERS, config, half), asked)
+    assert np.isfinite(asked).all() and not np.allclose(asked, cross_fit(logits, target, FOLD, MEMBERS, config))
+
+
 def test_other_shares_move_the_probabilities_and_the_prior(blend, logits):
     rarer = blend.at_shares(np.array([0.2, blend.prior[1]]))
     assert rarer.prior[0] == 0.2

@@ -5,8 +5,11 @@ import pandas as pd
 import pytest
 
 from fakevoice import audit, channel, folds
+from fakevoice.config import load_config
 from fakevoice.errors import FoldsError
 from fakevoice.spectrum import power_spectrogram
+from fakevoice.stages import folds as stage
+from fakevoice.tables import write_table
 
 RATE, N_FOLDS = 16_000, 3
 NO_DUPLICATES = pd.DataFrame(columns=["train_id", "split", "id"])
@@ -109,6 +112,89 @@ def test_folds_keep_groups_whole_and_classes_balanced():
     counts = pd.crosstab(rows["fold"], rows["label"])
     assert counts.shape == (N_FOLDS, 2) and (counts == 10).all(axis=None)
     folds.check_folds(rows, CLIPS, N_FOLDS)
+
+
+def recorded(n_channels: int, n_groups: int, n_clips: int = 2) -> tuple[pd.Series, np.ndarray, np.ndarray]:
+    """Groups of clips, their spectra (own resonances of some dB under the curve of their channel), their channels."""
+    rng = np.random.default_rng(4)
+    curves = rng.normal(0, 10, (n_channels, 24))
+    channel_of = np.arange(n_groups) % n_channels
+    spectra = curves[channel_of] + rng.normal(0, 2, (n_groups, 24))
+    points = np.repeat(spectra, n_clips, axis=0) + rng.normal(0, 1, (n_groups * n_clips, 24))
+    groups = pd.Series(np.repeat([f"g{i}" for i in range(n_groups)], n_clips))
+    return groups, points.astype(np.float32), np.repeat(channel_of, n_clips)
+
+
+def test_groups_recorded_alike_become_one_channel():
+    groups, points, truth = recorded(n_channels=12, n_groups=60)
+    channels = folds.make_channels(groups, points, N_FOLDS)
+    assert channels.nunique() == 12
+    assert (channels.groupby(truth).nunique() == 1).all()
+
+
+def test_recordings_equalized_alike_become_one_channel(recordings):
+    rng = np.random.default_rng(5)
+    microphone = np.repeat(np.arange(13), 5)
+    heard = [
+        channel.equalize(waveform, RATE, 60.0, np.random.default_rng([6, k]))
+        for waveform, k in zip(recordings[:65], microphone, strict=True)
+    ]
+    groups = pd.Series([f"g{i}" for i in range(65)])
+    channels = folds.make_channels(groups, fingerprints(heard), N_FOLDS).to_numpy()
+    pairs = rng.integers(65, size=(2000, 2))
+    same_microphone, together = (x[pairs[:, 0]] == x[pairs[:, 1]] for x in (microphone, channels))
+    assert together[same_microphone].mean() > 0.6 and together[~same_microphone].mean() < 0.1
+
+
+def test_channels_keep_groups_whole():
+    groups, points, _ = recorded(n_channels=12, n_groups=60, n_clips=4)
+    points[::4] = points[::4][::-1]  # a clip of each group sounds like another group's
+    channels = folds.make_channels(groups.set_axis(groups.index + 100), points, N_FOLDS)
+    assert (channels.groupby(groups.to_numpy()).nunique() == 1).all()
+    assert channels.index.tolist() == [*range(100, 340)]
+
+
+def test_channels_do_not_depend_on_level_scale_or_chance():
+    groups, points, _ = recorded(n_channels=12, n_groups=60)
+    first, second = (folds.make_channels(groups, points, N_FOLDS) for _ in range(2))
+    scaled = folds.make_channels(groups, 8 * points + np.arange(24, dtype=np.float32), N_FOLDS)
+    assert first.tolist() == second.tolist() == scaled.tolist()
+
+
+@pytest.mark.parametrize(("n_groups", "joined"), [(5, False), (59, False), (60, True)])
+def test_few_groups_are_channels_of_their_own(n_groups, joined):
+    groups, points, _ = recorded(n_channels=5, n_groups=n_groups)
+    channels = folds.make_channels(groups, points, N_FOLDS)
+    assert (channels.nunique() < n_groups) == joined
+    assert joined or channels.equals(groups)
+
+
+def test_channels_that_lie_far_apart_are_no_warning():
+    groups, points, truth = recorded(n_channels=2, n_groups=200)
+    channels = folds.make_channels(groups, points + 1e4 * truth[:, None].astype(np.float32), N_FOLDS)
+    assert (pd.Series(truth).groupby(channels).nunique() == 1).all()
+
+
+@pytest.fixture
+def prepared(tmp_path) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Clips of 60 named groups on 12 channels, beside an empty table of duplicates."""
+    groups, points, truth = recorded(n_channels=12, n_groups=60)
+    write_table(tmp_path / "duplicates.csv", NO_DUPLICATES)
+    label = np.where(np.arange(120) // 24 % 2 == 0, "fake", "real")  # 12 groups of one class, 12 of the other, ...
+    return clips_with(label.tolist(), groups.tolist()), points, truth
+
+
+@pytest.mark.parametrize("unit", ["channel", "group"])
+def test_a_fold_holds_back_what_the_config_says(prepared, tmp_path, capsys, unit):
+    clips, points, truth = prepared
+    config = load_config("demo", [f"folds.unit={unit}", f"folds.n_folds={N_FOLDS}"])
+    rows = stage._new_rows(clips, points, tmp_path, config)
+    folds.check_folds(rows, clips, N_FOLDS)
+    assert (rows["group"].groupby(clips["group"].to_numpy()).nunique() == 1).all()
+    assert rows["group"].nunique() == 60  # scenes draw groups evenly, also where folds hold back channels
+    folds_per_channel = rows["fold"].groupby(truth).nunique()
+    assert (folds_per_channel.max() == 1) == (unit == "channel")
+    assert ("12 channels, each in one fold" in capsys.readouterr().out) == (unit == "channel")
 
 
 def test_same_seed_same_folds_other_seed_others():

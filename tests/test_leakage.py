@@ -53,6 +53,11 @@ def test_no_clip_group_scene_or_noise_is_on_both_sides(tables):
     assert on_both_sides(tables) == set()
 
 
+def test_a_clip_has_one_fold_whatever_is_cut_out_of_it(tables):
+    assert (tables["noise_bank"].groupby("clip")["fold"].nunique() == 1).all()
+    assert set(tables["noise_bank"]["fold"]) <= set(tables["scenes"]["fold"])
+
+
 @pytest.mark.parametrize("column", ["clip", "group", "noise"])
 def test_and_it_would_be_found(tables, column):
     scenes, voices = tables["scenes"].copy(), tables["voices"].copy()

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from fakevoice.channel import rms
-from fakevoice.noise_bank import SEGMENT_S, extend_noise, mine_noises
+from fakevoice.noise_bank import COLUMNS, SEGMENT_S, NoiseBank, extend_noise, mine_noises, with_whole_clips
 
 RATE = 16_000
 
@@ -46,35 +46,102 @@ def mined(raw):
 
 
 def test_only_voiceless_parts_of_unlabeled_clips(mined):
-    table, _ = mined
+    table = mined.table
     assert set(table["clip"]) == {"noise", "both"}
     assert (table.loc[table["clip"] == "both", "start_s"] + SEGMENT_S <= 2.1).all()
     assert table["segment"].tolist() == list(range(len(table)))
 
 
 def test_segments_have_unit_level(mined):
-    table, bank = mined
-    assert bank.shape == (len(table), round(SEGMENT_S * RATE)) and bank.dtype == np.float32
-    np.testing.assert_allclose([rms(segment) for segment in bank], 1.0, atol=1e-3)
+    segments = [mined[index] for index in mined.table["segment"]]
+    assert {(len(segment), segment.dtype) for segment in segments} == {(round(SEGMENT_S * RATE), np.dtype("float32"))}
+    np.testing.assert_allclose([rms(segment) for segment in segments], 1.0, atol=1e-3)
 
 
 def test_segments_of_a_clip_share_a_fold(mined):
-    table, _ = mined
+    table = mined.table
     assert (table.groupby("clip")["fold"].nunique() == 1).all()
     assert set(table["fold"]) <= {0, 1}
     assert (table["clip"] == "noise").sum() == 3
 
 
 def test_segments_of_a_clip_do_not_overlap(mined):
-    table, _ = mined
-    gaps = table.groupby("clip")["start_s"].diff().dropna()
+    gaps = mined.table.groupby("clip")["start_s"].diff().dropna()
     assert (gaps >= SEGMENT_S).all()
 
 
 def test_no_unlabeled_clips_no_bank(raw):
     folder, clips = raw
-    table, bank = mine_noises(clips[clips["split"] == "train"], folder, RATE, 2)
-    assert table.empty and bank.shape == (0, round(SEGMENT_S * RATE))
+    bank = mine_noises(clips[clips["split"] == "train"], folder, RATE, 2)
+    assert bank.table.empty and list(bank.table) == COLUMNS
+    assert bank.samples.shape == (0,) and bank.samples.dtype == np.float32
+
+
+SOUNDS = [np.full(n, value, np.float32) for n, value in ((5, 1.0), (1, 2.0), (30, 3.0))]
+
+
+def bank_of_three() -> NoiseBank:
+    return NoiseBank.join([("001", 0.5, 1, SOUNDS[0]), ("NA", 0.0, 0, SOUNDS[1]), ("001", 2.25, 1, SOUNDS[2])])
+
+
+def test_noises_of_any_length_are_read_by_number():
+    bank = bank_of_three()
+    assert all(np.array_equal(bank[index], sound) for index, sound in enumerate(SOUNDS))
+    assert bank.table.to_numpy().tolist() == [[0, "001", 0.5, 5, 1], [1, "NA", 0.0, 1, 0], [2, "001", 2.25, 30, 1]]
+
+
+@pytest.mark.parametrize("bank", [bank_of_three(), NoiseBank.join([])], ids=["three", "none"])
+def test_a_bank_comes_back_as_it_was_saved(bank, tmp_path):
+    files = bank.save(tmp_path)
+    assert sorted(files) == sorted(tmp_path.iterdir())
+    again = NoiseBank.load(tmp_path)
+    pd.testing.assert_frame_equal(again.table, bank.table, check_dtype=len(bank.table) > 0)
+    assert np.array_equal(again.samples, bank.samples) and again.samples.dtype == np.float32
+    assert all(np.array_equal(again[index], bank[index]) for index in range(len(bank.table)))
+    before = [file.read_bytes() for file in files]
+    again.save(tmp_path)
+    assert before == [file.read_bytes() for file in files]
+
+
+def test_a_loaded_bank_stays_on_disk(tmp_path):
+    bank_of_three().save(tmp_path)
+    assert isinstance(NoiseBank.load(tmp_path)[2], np.memmap)
+
+
+@pytest.fixture(scope="module")
+def with_whole(raw, mined):
+    """The clips `noise`, `voice` and `silence` as a whole."""
+    folder, clips = raw
+    return with_whole_clips(mined, clips, np.array([0, 1, 3]), folder, RATE, 2)
+
+
+def test_whole_clips_replace_their_segments_and_no_others(mined, with_whole):
+    table = with_whole.table
+    assert table["segment"].tolist() == list(range(len(table)))
+    assert table["clip"].value_counts().to_dict() == {"noise": 1, "voice": 1, "both": 1}  # silence is no noise
+    whole = table[table["clip"] != "both"]
+    assert (whole["start_s"] == 0).all() and (whole["n_samples"] == 5 * RATE).all()
+    kept, before = (bank.table[bank.table["clip"] == "both"].iloc[0] for bank in (with_whole, mined))
+    assert kept[["start_s", "n_samples", "fold"]].tolist() == before[["start_s", "n_samples", "fold"]].tolist()
+    assert np.array_equal(with_whole[kept["segment"]], mined[before["segment"]])
+
+
+def test_whole_clips_have_unit_level(with_whole):
+    assert [rms(with_whole[i]) for i in with_whole.table["segment"]] == pytest.approx([1.0] * 3, abs=1e-3)
+
+
+def test_a_clip_keeps_its_fold_as_a_whole(raw, mined, with_whole):
+    before = mined.table.drop_duplicates("clip").set_index("clip")["fold"]
+    after = with_whole.table.set_index("clip")["fold"]
+    assert after["noise"] == before["noise"] and after["both"] == before["both"]
+    assert after["noise"] != after["voice"]  # neighbours in the list of unlabeled clips
+
+
+def test_no_clip_chosen_no_change(raw, mined):
+    folder, clips = raw
+    same = with_whole_clips(mined, clips, np.array([], int), folder, RATE, 2)
+    pd.testing.assert_frame_equal(same.table, mined.table)
+    assert np.array_equal(same.samples, mined.samples)
 
 
 @pytest.mark.parametrize("n_samples", [100, 24_000, 80_000])

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
+from fakevoice.storage import read_array, write_array
+from fakevoice.tables import CLIP_TEXT, read_table, write_table
+
 REPOSITORY = Path(__file__).parents[1]
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.py"))
-MIN_FIGURES = {"01_eda": 6, "02_error_analysis": 12}
+MIN_FIGURES = {"01_eda": 6, "02_error_analysis": 12, "03_domain_gap": 13}
 LOOK = """
 import matplotlib.pyplot
 
@@ -63,18 +67,55 @@ def test_every_figure_is_explained(notebook):
             assert len(" ".join(texts).split()) > 20, cell.source
 
 
-def test_runs(notebook, finished_run, monkeypatch, tmp_path):
-    monkeypatch.setenv("FAKEVOICE_HOME", str(finished_run.home))
+def executed(notebook: Path, home: Path, overrides: list[str], monkeypatch, folder: Path) -> list:
+    """Outputs of a notebook that looks at the demo's run below `home`; the last one is the number of its figures."""
+    monkeypatch.setenv("FAKEVOICE_HOME", str(home))
     monkeypatch.setenv("FAKEVOICE_CONFIG", "demo")
-    monkeypatch.setenv("FAKEVOICE_OVERRIDES", " ".join(finished_run.overrides))
+    monkeypatch.setenv("FAKEVOICE_OVERRIDES", " ".join(overrides))
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY / "src"))
     monkeypatch.setenv("PYTHONWARNINGS", "default")
     read = jupytext.read(notebook)
     read.cells = [nbformat.v4.new_code_cell(LOOK), *read.cells, nbformat.v4.new_code_cell("print(len(drawn))")]
-    client = NotebookClient(read, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}})
+    client = NotebookClient(read, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
     done = client.execute()  # raises on the first cell with an error
     outputs = [output for cell in done.cells for output in cell.get("outputs", [])]
     assert not [output["text"] for output in outputs if output.get("name") == "stderr"]
+    return outputs
+
+
+def test_runs(notebook, finished_run, monkeypatch, tmp_path):
+    outputs = executed(notebook, finished_run.home, finished_run.overrides, monkeypatch, tmp_path)
     n_pictures = sum("image/png" in output.get("data", {}) for output in outputs)
     assert n_pictures == int(outputs[-1]["text"]) >= MIN_FIGURES[named(notebook)]
     assert any("audio" in output.get("data", {}).get("text/html", "") for output in outputs)
+
+
+def match(run) -> None:
+    """Leave in a run what matching would have left."""
+    folder = run.paths.stage("scenes")
+    rows = {"round": [1, 1, 2], "condition": ["codec=", "noise=rain", "codec="], "log_weight": [0.5, -0.3, 0.1]}
+    write_table(folder / "matching.csv", pd.DataFrame(rows))
+    pilots = {"pilot": ["as configured", "matched once"], "n_scenes": [96, 96], "auc": [0.9, 0.8]}
+    write_table(folder / "pilots.csv", pd.DataFrame(pilots))
+
+
+def forget_unlabeled(run) -> None:
+    """Leave a run as if its data had no unlabeled clips."""
+    folder = run.paths.stage("prepare")
+    is_kept = (read_table(folder / "clips.csv", CLIP_TEXT)["split"] != "unlabeled").to_numpy()
+    write_array(folder / "fingerprints.npy", read_array(folder / "fingerprints.npy")[is_kept])
+    for name in ("clips", "audit"):
+        table = read_table(folder / f"{name}.csv", CLIP_TEXT)
+        write_table(folder / f"{name}.csv", table[table["split"] != "unlabeled"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "n_figures"),
+    [(match, "scenes were matched", 14), (forget_unlabeled, "no unlabeled clips to compare with", 6)],
+)
+def test_domain_gap_of_other_runs(change, words, n_figures, damageable, monkeypatch, tmp_path):
+    change(damageable)
+    notebook = REPOSITORY / "notebooks" / "03_domain_gap.py"
+    outputs = executed(notebook, damageable.home, damageable.overrides, monkeypatch, tmp_path)
+    assert int(outputs[-1]["text"]) == n_figures
+    assert any(words in output.get("text", "") for output in outputs)

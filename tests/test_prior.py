@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from fakevoice.prior import LEAST, adjust, estimate_shares, log_odds_shift, resample_to_shares
+from fakevoice.prior import LEAST, adjust, estimate_shares, log_odds_shift, resample_by_weight, resample_to_shares
 
 SIMULATED = np.array([0.5])
 
@@ -68,3 +68,12 @@ def test_a_class_that_is_always_heard_cannot_be_resampled_and_is_left():
     target = np.column_stack([np.ones(100), np.arange(100) % 2])
     rows = resample_to_shares(target, np.array([0.5, 0.25]), seed=0)
     assert target[rows, 1].mean() == pytest.approx(0.25, abs=0.12)
+
+
+def test_rows_are_drawn_by_weight_within_their_fold():
+    fold = np.repeat([0, 1], [3000, 1000])
+    weight = np.tile([0.0, 1.0, 3.0, 0.0], 1000)
+    rows = resample_by_weight(weight, fold, seed=0)
+    assert np.bincount(fold[rows]).tolist() == [3000, 1000] and (weight[rows] > 0).all()
+    assert (weight[rows] == 3).mean() == pytest.approx(0.75, abs=0.03)
+    assert np.array_equal(rows, resample_by_weight(weight, fold, seed=0))

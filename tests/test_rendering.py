@@ -5,15 +5,18 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
-from fakevoice import channel, lookup
+from fakevoice import channel, lookup, rendering
 from fakevoice.config import load_config
-from fakevoice.rendering import render, trim
+from fakevoice.noise_bank import NoiseBank
+from fakevoice.rendering import render, render_all, trim
 from fakevoice.scenes import VOICE_COLUMNS
 
 RATE = 16_000
-CONFIG = load_config("demo", ["scenes.n_scenes=10"])
-BANK = np.random.default_rng(5).standard_normal((3, 24_000)).astype(np.float32)
+CONFIG = load_config("demo", ["scenes.n_scenes=10", "scenes.container=''"])
+IN_CONTAINER = load_config("demo", ["scenes.n_scenes=10", "scenes.container=vorbis"])
+BANK = NoiseBank.join([("u", 0.0, 0, sound) for sound in np.random.default_rng(5).standard_normal((3, 24_000))])
 RECORDINGS = {
     "long": 0.1 * np.random.default_rng(1).standard_normal(4 * RATE).astype(np.float32),
     "short": 0.1 * np.random.default_rng(2).standard_normal(RATE // 4).astype(np.float32),
@@ -26,6 +29,7 @@ RECORDINGS = {
 def scene_of(**changes) -> SimpleNamespace:
     row = {"scene": "S0", "state": "real", "fold": 0, "seed": 7, "snr_db": 10.0, "noise": "", "event": ""}
     row |= {"event_db": 0.0, "codec": "", "level_dbfs": -20.0, "clipped": 0.0}
+    row |= {"noise_band_limit_hz": 0, "noise_active": 1.0, "noise_period_s": 1.0}
     return SimpleNamespace(**(row | changes))
 
 
@@ -42,6 +46,7 @@ def sound(scene: SimpleNamespace, voices: pd.DataFrame, config=CONFIG) -> np.nda
 
 
 EVERYTHING = {"noise": "mined:1", "event": "rain", "codec": "vorbis", "clipped": 0.01}
+EVERYTHING |= {"noise_band_limit_hz": 3000, "noise_active": 0.5}
 EFFECTS = {"vocoder": "lpc", "rt60_s": 0.3, "equalizer_db": 8.0, "band_limit_hz": 4000.0, "low_cut_hz": 100.0}
 
 
@@ -60,10 +65,10 @@ def test_another_seed_is_another_sound():
 
 
 def test_recordings_and_bank_are_left_alone():
-    before = {name: waveform.copy() for name, waveform in RECORDINGS.items()}, BANK.copy()
+    before = {name: waveform.copy() for name, waveform in RECORDINGS.items()}, BANK.samples.copy()
     sound(scene_of(**EVERYTHING), voice_of("long", **EFFECTS))
     assert all(np.array_equal(RECORDINGS[name], waveform) for name, waveform in before[0].items())
-    assert np.array_equal(BANK, before[1])
+    assert np.array_equal(BANK.samples, before[1])
 
 
 @pytest.mark.parametrize("noise", ["mined:0", "hum", "coloured"])
@@ -127,9 +132,85 @@ def test_every_noise_can_be_an_event(noise):
     assert not np.array_equal(quiet, with_event)
 
 
+def power_db(waveform: np.ndarray, low_hz: float, high_hz: float) -> float:
+    hz = np.fft.rfftfreq(len(waveform), 1 / RATE)
+    inside = (hz >= low_hz) & (hz < high_hz)
+    return float(10 * np.log10(np.mean(np.abs(np.fft.rfft(waveform))[inside] ** 2) + 1e-12))
+
+
+def noise_alone(**changes) -> np.ndarray:
+    return sound(scene_of(state="none", snr_db=np.nan, **{"noise": "mined:0", **changes}), voice_of("long").iloc[:0])
+
+
+@pytest.mark.parametrize("noise", ["mined:0", "rain"])
+def test_the_noise_has_a_band_limit_of_its_own(noise):
+    limited, full = (noise_alone(noise=noise, noise_band_limit_hz=cutoff_hz) for cutoff_hz in (3000, 0))
+    assert power_db(limited, 3500, 8000) < power_db(full, 3500, 8000) - 40
+    voiced = sound(scene_of(noise=noise, noise_band_limit_hz=3000), voice_of("long"))
+    assert power_db(voiced, 3500, 8000) > power_db(limited, 3500, 8000) + 30  # the voice has none
+
+
+def noise_beside(voices: pd.DataFrame, **changes) -> np.ndarray:
+    """The noise of a scene with a voice, where the voice has an RMS of 1."""
+    voice, mixture = sound(scene_of(), voices), sound(scene_of(noise="mined:0", **changes), voices)
+    share, heard = np.dot(mixture, voice) / np.dot(voice, voice), np.abs(voice) > 0
+    return (mixture - share * voice) / (share * channel.rms(voice[heard]))
+
+
+def test_a_band_limit_does_not_change_how_loud_the_noise_is():
+    limited = noise_beside(voice_of("long"), noise_band_limit_hz=2500)
+    assert 20 * np.log10(channel.rms(limited)) == pytest.approx(-10.0, abs=1.0)
+
+
+def sounding(waveform: np.ndarray) -> np.ndarray:
+    """Whether each hundredth of a second is louder than 30 dB under the loudest."""
+    level = np.sqrt(np.square(waveform.reshape(-1, RATE // 100)).mean(axis=1))
+    return level > 0.03 * level.max()
+
+
+@pytest.mark.parametrize(("active", "period_s"), [(0.3, 1.0), (0.6, 1.0), (0.5, 2.5)])
+def test_bursts_come_back_with_silence_between_them(active, period_s):
+    on = sounding(noise_alone(noise_active=active, noise_period_s=period_s))
+    assert on.mean() == pytest.approx(active, abs=0.05)
+    steps, shift = np.flatnonzero(np.diff(on.astype(int))), round(100 * period_s)
+    assert abs(len(steps) - 2 * CONFIG.clip_duration_s / period_s) <= 1
+    assert (on[shift:] == on[:-shift]).mean() > 0.95
+    assert sounding(noise_alone()).all()
+
+
+def test_bursts_are_as_loud_as_noise_without_end():
+    noise = noise_beside(voice_of("short"), noise_active=0.5, noise_period_s=2.5)
+    burst = noise[sounding(noise).repeat(RATE // 100)]
+    assert 20 * np.log10(channel.rms(burst)) == pytest.approx(-10.0, abs=1.0)
+
+
+def test_the_container_comes_last():
+    scene, voices = scene_of(**EVERYTHING), voice_of("long", **EFFECTS)
+    before, after = sound(scene, voices), sound(scene, voices, IN_CONTAINER)
+    expected = channel.transcode(before, RATE, "vorbis", rendering.CONTAINER_QUALITY)
+    assert np.array_equal(after, expected) and not np.array_equal(after, before)
+
+
+def test_clips_alone_pass_through_no_container():
+    config = type(CONFIG).model_validate(CONFIG.model_dump(mode="json") | {"scenes": {"container": "vorbis"}})
+    assert np.array_equal(sound(scene_of(), voice_of("long"), config)[: 4 * RATE], RECORDINGS["long"])
+
+
+def test_all_scenes_are_rendered_in_order_each_with_its_own_voices(tmp_path):
+    paths = {clip: tmp_path / f"{clip}.wav" for clip in ("long", "short")}
+    for clip, path in paths.items():
+        soundfile.write(path, RECORDINGS[clip], RATE, subtype="FLOAT")
+    scenes = pd.DataFrame([vars(scene_of(scene=name, seed=i, noise="mined:1")) for i, name in enumerate("BAC")])
+    voices = pd.concat([voice_of("long", scene="A"), voice_of("short", "long", scene="C"), voice_of("none", scene="D")])
+    found = list(render_all(scenes, voices, paths, BANK, CONFIG))
+    expected = [sound(scene, voices[voices["scene"] == scene.scene]) for scene in scenes.itertuples()]
+    assert len(found) == 3 and all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
 @pytest.mark.parametrize("codec", sorted(channel.CODECS))
 def test_every_codec_leaves_the_scene_recognisable(codec):
-    plain, coded = sound(scene_of(), voice_of("long")), sound(scene_of(codec=codec), voice_of("long"))
+    voices = voice_of("long", band_limit_hz=3400.0)  # as much as a telephone lets through
+    plain, coded = sound(scene_of(), voices), sound(scene_of(codec=codec), voices)
     assert not np.array_equal(plain, coded) and np.corrcoef(plain, coded)[0, 1] > 0.5
 
 

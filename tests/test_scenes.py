@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from fakevoice.channel import CODECS
-from fakevoice.config import load_config
+from fakevoice.config import Config, load_config
 from fakevoice.errors import FoldsError
-from fakevoice.scenes import MIN_VOICE_S, SCENE_COLUMNS, VOICE_COLUMNS, draw_scenes, plain_scenes
+from fakevoice.scenes import MIN_VOICE_S, SCENE_COLUMNS, VOICE_COLUMNS, plain_scenes
+from fakevoice.scenes import draw_scenes as draw_some
 
 N_FOLDS, N_SCENES = 3, 1500
 
@@ -27,6 +28,10 @@ def table_of_clips() -> pd.DataFrame:
 
 def config_with(*words: str):
     return load_config("demo", [f"scenes.n_scenes={N_SCENES}", f"folds.n_folds={N_FOLDS}", *words])
+
+
+def draw_scenes(clips: pd.DataFrame, noises: pd.DataFrame, config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return draw_some(clips, noises, config, config.scenes.n_scenes)
 
 
 NOISES = pd.DataFrame({"segment": range(9), "fold": [i % N_FOLDS for i in range(9)]})
@@ -135,6 +140,28 @@ def test_values_stay_in_their_ranges(drawn):
     assert voices.loc[voices["band_limit_hz"] > 0, "band_limit_hz"].between(*law.band_limit_hz).all()
     assert set(scenes["codec"]) == {"", *CODECS}
     assert scenes["clipped"].between(0, 0.02).all()
+    limited = scenes["noise_band_limit_hz"]
+    assert limited[limited > 0].between(*law.band_limit_hz).all()
+    assert scenes["noise_active"].between(0.2, 1.0).all()
+    assert scenes["noise_period_s"].between(1.0, 2 * config_with().clip_duration_s).all()
+
+
+@pytest.mark.parametrize(
+    ("column", "normal", "key"),
+    [
+        ("noise_active", 1.0, "gate_probability"),
+        ("noise_band_limit_hz", 0, "noise_band_limit_probability"),
+        ("event", "", "event_probability"),
+        ("codec", "", "codec_probability"),
+        ("clipped", 0.0, "clipping_probability"),
+    ],
+)
+def test_conditions_are_as_frequent_as_configured(clips, drawn, column, normal, key):
+    asked = getattr(config_with().scenes, key)
+    assert (drawn[0][column] != normal).mean() == pytest.approx(asked, abs=0.04)
+    for probability in (0, 1):
+        scenes, _ = draw_scenes(clips, NOISES, config_with("scenes.n_scenes=60", f"scenes.{key}={probability}"))
+        assert ((scenes[column] != normal) == bool(probability)).all()
 
 
 def test_scenes_without_a_voice_always_have_noise(drawn):
@@ -160,8 +187,9 @@ def test_clips_of_other_folds_do_not_matter(clips, drawn):
 
 
 def test_more_scenes_keep_the_first_ones(clips, drawn):
-    fewer = draw_scenes(clips, NOISES, config_with("scenes.n_scenes=30"))
+    fewer = draw_some(clips, NOISES, config_with(), 30)
     pd.testing.assert_frame_equal(fewer[0], drawn[0].head(30))
+    pd.testing.assert_frame_equal(fewer[1], drawn[1].head(len(fewer[1])))
 
 
 @pytest.mark.parametrize("label", ["fake", "real"])

@@ -5,7 +5,15 @@ import pandas as pd
 import pytest
 
 from fakevoice.config import Config, Scenes
-from fakevoice.shortcuts import FACTS, REMEDIES, describe_shortcuts, measure_shortcuts
+from fakevoice.shortcuts import (
+    FACTS,
+    LEAST_WEIGHT,
+    REMEDIES,
+    describe_shortcuts,
+    measure_shortcuts,
+    overlap_weights,
+    scene_weights,
+)
 from fakevoice.stages import folds as folds_stage
 from fakevoice.tables import read_table
 
@@ -144,6 +152,47 @@ def test_the_stage_measures_the_clips_in_their_order(damageable, capsys):
     assert table["shortcut"].tolist() == NAMES and set(table["label"]) == {"fake"}
     rows = pd.read_csv(places.folds_csv, dtype=str)
     rows.sample(frac=1, random_state=0).to_csv(places.folds_csv, index=False)  # a user may sort it by any column
-    assert folds_stage.run(damageable.config, places) == [places.stage("folds") / "folds.csv", path]
+    assert folds_stage.run(damageable.config, places) == [
+        places.stage("folds") / f"{name}.csv" for name in ("folds", "shortcuts", "weights")
+    ]
     pd.testing.assert_frame_equal(read_table(path, ("shortcut", "label")), table)
     assert "groups never seen" in capsys.readouterr().out
+
+
+def crowd_and_studio(rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
+    """Reals are mostly recorded by a crowd and fakes in a studio; a fifth of each is the other way round."""
+    labels = ["fake", "real"] * 100
+    studio = (np.array(labels) == "fake") ^ (np.arange(200) % 10 < 2)
+    clips = clips_of(labels)
+    is_studio = np.repeat(studio, PER_GROUP)
+    return clips.assign(studio=is_studio), rng.normal(0, 0.3, (len(clips), 80)) + is_studio[:, None]
+
+
+def test_with_overlap_weights_the_channel_tells_nothing(rng):
+    clips, fingerprints = crowd_and_studio(rng)
+    table = overlap_weights(clips, fingerprints, seed=0)
+    fake = (clips["label"] == "fake").to_numpy()
+    weight = np.where(fake, table["fake"], table["real"])
+    share = [np.average(clips["studio"][rows], weights=weight[rows]) for rows in (fake, ~fake)]
+    assert clips["studio"][fake].mean() == pytest.approx(0.8) and clips["studio"][~fake].mean() == pytest.approx(0.2)
+    assert share == pytest.approx([0.5, 0.5], abs=0.06)
+
+
+def test_overlap_weights_are_of_groups_and_do_not_vanish(rng):
+    clips, fingerprints = crowd_and_studio(rng)
+    certain = fingerprints + 9 * (clips["label"] == "fake").to_numpy()[:, None]
+    for values in (fingerprints, certain, np.zeros_like(fingerprints)):
+        table = overlap_weights(clips, values, seed=0)
+        assert table.min(axis=None) >= LEAST_WEIGHT and table.max(axis=None) <= 1
+        assert (table.groupby(clips["group"]).nunique() == 1).all(axis=None)
+    assert table.sub(0.5).abs().max(axis=None) < 0.1  # nothing known: all alike
+    pd.testing.assert_frame_equal(overlap_weights(clips, values, 0), table)
+
+
+def test_scenes_weigh_what_their_voices_weigh_within_each_state():
+    scenes = pd.DataFrame({"scene": ["a", "b", "c", "d"], "state": ["real", "real", "real+fake", "none"]})
+    rows = [("a", 0, "x", "real"), ("a", 0, "y", "real"), ("b", 0, "z", "real")]
+    rows += [("c", 0, "x", "real"), ("c", 1, "z", "fake")]
+    voices = pd.DataFrame(rows, columns=["scene", "slot", "clip", "label"])
+    weights = pd.DataFrame({"fake": [0.9, 0.9, 0.25], "real": [0.1, 0.1, 0.3]}, index=["x", "y", "z"])
+    assert scene_weights(scenes, voices, weights).tolist() == pytest.approx([0.5, 1.5, 1.0, 1.0])

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fakevoice.audio import read_audio
 from fakevoice.config import Config, validate
 from fakevoice.errors import ArtefactError
 from fakevoice.exploration import load_clips
 from fakevoice.noise_bank import NoiseBank
 from fakevoice.places import Paths, paths
-from fakevoice.rendering import render
+from fakevoice.rendering import render_all
 from fakevoice.slices import label_and_probability
 from fakevoice.storage import read_array, read_json
 from fakevoice.tables import SCENE_TEXT, VOICE_TEXT, read_table
@@ -91,7 +90,8 @@ def describe_scenes(run: Run) -> pd.DataFrame:
         voices sound at once, as drawn: a voice of too few recordings ends earlier);
         level_difference_db (loudest to softest voice); snr_band, overlap_band, level_band (ordered);
         noise_kind and event_kind (plug-in, "mined" or "none"); codec ("none" without); groups and
-        vocoders (joined by "|"); loss, and loss_<output>, in nats.
+        vocoders (joined by "|"); first_group (of the first voice, or the scene itself: what errs
+        together); loss, and loss_<output>, in nats.
     """
     table = run.scenes.merge(run.oof, on=["scene", "fold", "state"], validate="1:1")
     voices = run.voices.drop_duplicates(["scene", "slot"])
@@ -100,6 +100,8 @@ def describe_scenes(run: Run) -> pd.DataFrame:
     table["overlap_s"] = table["scene"].map(_overlap_s(voices)).fillna(0.0)
     difference_db = by_scene["gain_db"].max() - by_scene["gain_db"].min()
     table["level_difference_db"] = table["scene"].map(difference_db).where(table["n_voices"] > 1)
+    first = voices.drop_duplicates("scene").set_index("scene")["group"]
+    table["first_group"] = np.where(table["n_voices"] > 0, table["scene"].map(first), table["scene"])
     for column, source in (("groups", "group"), ("vocoders", "vocoder")):
         table[column] = by_scene[source].agg(_listed).reindex(table["scene"], fill_value="").to_numpy()
     for column, source in (("noise_kind", "noise"), ("event_kind", "event"), ("codec", "codec")):
@@ -163,10 +165,7 @@ def render_scene(run: Run, scene: str) -> np.ndarray:
     rows = run.scenes[run.scenes["scene"] == scene]
     if rows.empty:
         raise ArtefactError(f"{run.paths.run} has no scene {scene!r}; they go from S000000 on")
-    train = run.clips[run.clips["split"] == "train"].set_index("id")
-    bank = NoiseBank.load(run.paths.stage("scenes"))
-
-    def read(clip: str) -> np.ndarray:
-        return read_audio(run.paths.raw / train.at[clip, "path"], run.config.sample_rate_hz).waveform
-
-    return render(next(rows.itertuples()), run.voices[run.voices["scene"] == scene], read, bank, run.config)
+    voices, train = run.voices[run.voices["scene"] == scene], run.clips[run.clips["split"] == "train"]
+    clip_paths = {clip: run.paths.raw / path for clip, path in zip(train["id"], train["path"], strict=True)}
+    (waveform,) = render_all(rows, voices, clip_paths, NoiseBank.load(run.paths.stage("scenes")), run.config)
+    return waveform

@@ -8,6 +8,7 @@ The key stands for everything that the values depend on: parameters, tables, and
 computes them. A killed run goes on at the first shard that is not there.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from fakevoice.config import Config, digest
 from fakevoice.errors import ArtefactError, AudioError
 from fakevoice.extraction import POOLED, extract
 from fakevoice.noise_bank import NoiseBank
-from fakevoice.rendering import render
+from fakevoice.rendering import render_all
 from fakevoice.workers import run_parallel
 
 
@@ -118,17 +119,11 @@ def _compute_shard(shard: _Shard) -> None:
         storage.write_array(shard.targets[name], np.stack(arrays))
 
 
-def _waveforms(shard: _Shard):
-    config, rate = shard.config, shard.config.sample_rate_hz
-    if shard.split != "scenes":
-        for clip in shard.rows["id"]:
-            yield read_or_silence(shard.clip_paths[clip], config)[0]
-        return
-    bank = NoiseBank.load(shard.bank)
-    voices = dict(tuple(shard.voices.groupby("scene")))
-    for scene in shard.rows.itertuples():
-        its_voices = voices.get(scene.scene, shard.voices.iloc[:0])
-        yield render(scene, its_voices, lambda clip: read_audio(shard.clip_paths[clip], rate).waveform, bank, config)
+def _waveforms(shard: _Shard) -> Iterator[np.ndarray]:
+    if shard.split == "scenes":
+        yield from render_all(shard.rows, shard.voices, shard.clip_paths, NoiseBank.load(shard.bank), shard.config)
+    else:
+        yield from (read_or_silence(shard.clip_paths[clip], shard.config)[0] for clip in shard.rows["id"])
 
 
 def read_or_silence(path: Path, config: Config) -> tuple[np.ndarray, str]:

@@ -1,7 +1,7 @@
 """One YAML per competition, checked before anything runs; every number has its unit in its name.
 
 `configs/<name>.yaml` may start with ``extends: other``; ``key=value`` words of the command line come
-on top.
+on top. The word ``preset=NAME`` puts `configs/presets/<NAME>.yaml` in between: another size, same line.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat
 from fakevoice.errors import ConfigError, nearest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+CONFIGS, PRESET = REPOSITORY / "configs", "preset="
 
 Task = Literal["multilabel", "binary", "multiclass"]
 Args = dict[str, Any]
@@ -170,6 +171,7 @@ class Ensemble(_Section):
     calibrator: str = "platt"
     shrinkage: float = Field(0.3, ge=0, le=1)  # of the fitted weights towards equal ones
     n_bootstrap: int = Field(500, ge=10)
+    discount_shortcuts: bool = True  # judge by scenes weighted so that how a voice was recorded tells no label
     pseudo_share: float = Field(0.1, ge=0)  # weight of the simulated prior against what the unlabeled clips show
 
 
@@ -242,11 +244,11 @@ class Config(_Section):
 
 def config_names() -> list[str]:
     """Names of the configs that ship or that the user has added."""
-    return sorted(file.stem for file in (REPOSITORY / "configs").glob("*.yaml"))
+    return sorted(file.stem for file in CONFIGS.glob("*.yaml"))
 
 
 def load_config(name: str, overrides: list[str] | None = None) -> Config:
-    """Read a config by name or path, apply ``a.b=c`` words on top, and check it.
+    """Read a config by name or path, apply presets and ``a.b=c`` words on top, and check it.
 
     Raises:
         ConfigError: unknown name or key (with the nearest valid one), or an impossible value.
@@ -255,10 +257,15 @@ def load_config(name: str, overrides: list[str] | None = None) -> Config:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
+    words, tree = overrides or [], _read(name)
+    for word in words:
+        if word.startswith(PRESET):
+            tree = _on_top(tree, _read_yaml(f"presets/{word.removeprefix(PRESET)}"))
+    words = [word for word in words if not word.startswith(PRESET)]
     try:
-        tree = OmegaConf.to_container(OmegaConf.merge(_read(name), OmegaConf.from_dotlist(overrides or [])))
+        tree = OmegaConf.to_container(OmegaConf.merge(tree, OmegaConf.from_dotlist(words)))
     except (OmegaConfBaseException, YAMLError, TypeError) as error:
-        raise ConfigError(f"{name} {' '.join(overrides or [])}: {error}") from error
+        raise ConfigError(f"{name} {' '.join(words)}: {error}") from error
     return validate(tree)
 
 
@@ -287,15 +294,29 @@ def digest(value: Any) -> str:
 def _read(name: str):
     from omegaconf import OmegaConf
 
-    file = Path(name) if name.endswith(".yaml") else REPOSITORY / "configs" / f"{name}.yaml"
+    tree = _read_yaml(name)
+    parent = tree.pop("extends", None) if OmegaConf.is_dict(tree) else None
+    return _on_top(_read(parent), tree) if parent else tree
+
+
+def _read_yaml(name: str):
+    from omegaconf import OmegaConf
+
+    file = Path(name) if name.endswith(".yaml") else CONFIGS / f"{name}.yaml"
     if not file.is_file():
-        raise ConfigError(f"no config {name!r}; {nearest(name, config_names())}")
+        kind, folder = ("preset", CONFIGS / "presets") if name.startswith("presets/") else ("config", CONFIGS)
+        known = sorted(path.stem for path in folder.glob("*.yaml"))
+        raise ConfigError(f"no {kind} {name.removeprefix('presets/')!r}; {nearest(name, known)}")
     try:
-        tree = OmegaConf.load(file)
+        return OmegaConf.load(file)
     except Exception as error:  # the YAML parser's own family of errors is not part of OmegaConf's interface
         raise ConfigError(f"{file} is not valid YAML: {error}") from error
-    parent = tree.pop("extends", None) if OmegaConf.is_dict(tree) else None
-    return OmegaConf.merge(_without_replaced(_read(parent), tree), tree) if parent else tree
+
+
+def _on_top(parent, child):
+    from omegaconf import OmegaConf
+
+    return OmegaConf.merge(_without_replaced(parent, child), child)
 
 
 def _without_replaced(parent, child):

@@ -106,17 +106,25 @@ def _calibrated(
 
 
 def cross_fit(
-    logits: np.ndarray, target: np.ndarray, fold: np.ndarray, members: list[str], config: Config
+    logits: np.ndarray,
+    target: np.ndarray,
+    fold: np.ndarray,
+    members: list[str],
+    config: Config,
+    rows: np.ndarray | None = None,
 ) -> np.ndarray:
     """Probabilities of every row from a blend that was fitted without its fold.
+
+    Args:
+        rows: (n_fitted,) int, what blends are fitted on, some rows more than once, others never; all once if None.
 
     Returns:
         (n_clips, n_outputs) float64.
     """
-    probability = np.empty(target.shape)
+    probability, rows = np.empty(target.shape), np.arange(len(target)) if rows is None else rows
     folds = np.unique(fold)
     for index in track(folds, len(folds), f"ensemble: {' + '.join(members)}", "folds"):
-        held_out = fold == index
-        blend = fit_blend(logits[~held_out], target[~held_out], members, config)
+        held_out, others = fold == index, rows[fold[rows] != index]
+        blend = fit_blend(logits[others], target[others], members, config)
         probability[held_out] = blend.probability(logits[held_out])
     return probability

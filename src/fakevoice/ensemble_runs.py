@@ -10,9 +10,10 @@ from fakevoice.bootstrap import bootstrap_interval
 from fakevoice.config import Config
 from fakevoice.ensemble import STACK, Blend, cross_fit, fit_blend
 from fakevoice.places import Paths
-from fakevoice.prior import adjust, estimate_shares, resample_to_shares
+from fakevoice.prior import adjust, estimate_shares, resample_by_weight, resample_to_shares
+from fakevoice.shortcuts import scene_weights
 from fakevoice.storage import read_array, write_array, write_json
-from fakevoice.tables import write_table
+from fakevoice.tables import read_table, write_table
 from fakevoice.tasks import targets
 
 PARTS = ("auc", "brier", "ece", "eer", "accuracy")
@@ -23,12 +24,13 @@ def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.
     folder, members = paths.stage("ensemble"), [*config.networks, STACK]
     target, fold = targets(scenes["state"], config), scenes["fold"].to_numpy(np.int64)
     oof = _load(paths, members, "oof", axis=1)  # (n_scenes, n_members, n_outputs)
-    probability = cross_fit(oof, target, fold, members, config)
-    table = _member_table(oof, target, fold, members, probability, config)
-    simulated = fit_blend(oof, target, members, config)
+    rows = judged_rows(scenes, voices, fold, paths, config)
+    probability = cross_fit(oof, target, fold, members, config, rows)
+    table = _member_table(oof, target, fold, members, probability, rows, config)
+    simulated = fit_blend(oof[rows], target[rows], members, config)
     blend = _adapted(simulated, paths, config)
-    groups = _first_group(scenes, voices)
-    summary = _expected(probability, target, groups, blend, config)
+    groups = first_group(scenes, voices)
+    summary = _expected(probability, target, groups, rows, blend, config)
     summary["weights"] = dict(zip(members, blend.weights, strict=True))
     summary["shares"] = _shares(simulated, blend, config)
     files = {"ensemble.json": blend.to_dict(), "config.json": config.model_dump(mode="json"), "metrics.json": summary}
@@ -39,6 +41,23 @@ def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.
     write_array(folder / "test.npy", _test_probability(blend, paths, config))
     _report(table, summary, config)
     return [folder / name for name in (*files, "members.csv", "oof.csv", "test.npy")]
+
+
+def judged_rows(
+    scenes: pd.DataFrame, voices: pd.DataFrame, fold: np.ndarray, paths: Paths, config: Config
+) -> np.ndarray:
+    """What the ensemble is fitted to and judged by: scenes in which how a voice was recorded tells no label.
+
+    Networks may use whatever helps on voices from other sources. How much it helps there is seen on folds that hold
+    sources back, and can still be luck: a crowd that recorded all the real voices may have recorded the fakes next.
+
+    Returns:
+        (n_scenes,) int row numbers, as many of each fold as it has; some rows more than once, others never.
+    """
+    if not (config.scenes.states and config.ensemble.discount_shortcuts):
+        return np.arange(len(scenes))
+    weights = read_table(paths.stage("folds") / "weights.csv", ("id",)).set_index("id")
+    return resample_by_weight(scene_weights(scenes, voices, weights), fold, config.seed)
 
 
 def _test_probability(blend: Blend, paths: Paths, config: Config) -> np.ndarray:
@@ -69,17 +88,21 @@ def _adapted(blend: Blend, paths: Paths, config: Config) -> Blend:
     return blend.at_shares(estimate_shares(probability, np.array(blend.prior), config.ensemble.pseudo_share))
 
 
-def _expected(probability: np.ndarray, target: np.ndarray, groups: np.ndarray, blend: Blend, config: Config) -> dict:
-    """Score on the scenes as simulated, and at the shares of the blend; each with its interval."""
+def _expected(
+    probability: np.ndarray, target: np.ndarray, groups: np.ndarray, rows: np.ndarray, blend: Blend, config: Config
+) -> dict:
+    """Score on the scenes as simulated, on those judged by, and there at the shares of the blend, with intervals."""
     measure, n_draws = lookup.load("metrics", config.metric).measure, config.ensemble.n_bootstrap
-    rows = resample_to_shares(target, np.array(blend.prior), config.seed) if any(blend.shift) else slice(None)
+    adapted = resample_to_shares(target[rows], np.array(blend.prior), config.seed)
+    expected = rows[adapted] if any(blend.shift) else rows
     summary: dict = {"metric": config.metric}
-    for name, p, y, g in (
-        ("oof", probability, target, groups),
-        ("expected", adjust(probability, np.array(blend.shift))[rows], target[rows], groups[rows]),
+    for name, p, chosen in (
+        ("oof", probability, np.arange(len(target))),
+        ("discounted", probability, rows),
+        ("expected", adjust(probability, np.array(blend.shift)), expected),
     ):
-        low, high = bootstrap_interval(measure, y, p, g, n_draws, config.seed)
-        summary |= {f"{name}_score": measure(y, p), f"{name}_low": low, f"{name}_high": high}
+        low, high = bootstrap_interval(measure, target[chosen], p[chosen], groups[chosen], n_draws, config.seed)
+        summary |= {f"{name}_score": measure(target[chosen], p[chosen]), f"{name}_low": low, f"{name}_high": high}
     return summary
 
 
@@ -89,19 +112,25 @@ def _shares(simulated: Blend, adapted: Blend, config: Config) -> dict[str, dict[
 
 
 def _member_table(
-    oof: np.ndarray, target: np.ndarray, fold: np.ndarray, members: list[str], ensemble: np.ndarray, config: Config
+    oof: np.ndarray,
+    target: np.ndarray,
+    fold: np.ndarray,
+    members: list[str],
+    ensemble: np.ndarray,
+    rows: np.ndarray,
+    config: Config,
 ) -> pd.DataFrame:
     """Score and its parts, each member calibrated alone under the same cross-fitting as the ensemble."""
-    alone = {m: cross_fit(oof[:, [i]], target, fold, [m], config) for i, m in enumerate(members)}
+    alone = {m: cross_fit(oof[:, [i]], target, fold, [m], config, rows) for i, m in enumerate(members)}
     names = [config.metric, *(name for name in PARTS if name != config.metric)]
-    rows = [
-        {"member": m, **{n: lookup.load("metrics", n).measure(target, p) for n in names}}
+    table = [
+        {"member": m, **{n: lookup.load("metrics", n).measure(target[rows], p[rows]) for n in names}}
         for m, p in {**alone, "ensemble": ensemble}.items()
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(table)
 
 
-def _first_group(scenes: pd.DataFrame, voices: pd.DataFrame) -> np.ndarray:
+def first_group(scenes: pd.DataFrame, voices: pd.DataFrame) -> np.ndarray:
     """Group of each scene's first voice, or the scene itself: what errs together is resampled together."""
     first = voices.drop_duplicates("scene").set_index("scene")["group"]
     return scenes["scene"].map(first).fillna(scenes["scene"]).to_numpy(str)
@@ -128,14 +157,14 @@ def _report(table: pd.DataFrame, summary: dict, config: Config) -> None:
     print(table.to_string(index=False, float_format="{:.4f}".format))
     simulated = bool(config.scenes.states)
     conditions = {"oof": "as simulated" if simulated else "on clips of groups that no model saw"}
+    if simulated and config.ensemble.discount_shortcuts:
+        conditions["discounted"] = "where how a voice was recorded tells no label, as in the table"
     if simulated:
-        conditions["expected"] = "with classes as frequent as below"
+        conditions["expected"] = "there, with classes as frequent as below: the score to expect"
     for name, condition in conditions.items():
         low, high = summary[f"{name}_low"], summary[f"{name}_high"]
         print(f"{config.metric} {summary[f'{name}_score']:.4f} (95 % interval {low:.4f} to {high:.4f}), {condition}")
     if simulated:
         for output, share in summary["shares"].items():
             print(f"  {output} is heard in {share['expected']:.3f} of the clips (simulated {share['simulated']:.3f})")
-        print(
-            "both on scenes of groups that no model saw; they assume noises, rooms and codecs like the simulated ones"
-        )
+        print("all on scenes of groups that no model saw; they assume noises, rooms and codecs like the simulated ones")

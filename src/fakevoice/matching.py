@@ -9,14 +9,17 @@ Source: density ratios by classification: Sugiyama, Suzuki & Kanamori, "Density 
 Machine Learning", 2012, chapter 4.
 """
 
+import lightgbm
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 from fakevoice.pooling import pool_bands, pool_rhythm, pool_voicing
 from fakevoice.spectrum import dct_matrix, log_mel, power_spectrogram
 
 N_MELS, N_MFCC = 40, 24
 N_PARTS, N_ROUNDS = 5, 120
+N_THREADS = 2  # fixed, since sums depend on how they are split
 MAX_LOG_ODDS = 4.0  # a scene that is sure to be no unlabeled clip says no more than one that is very likely none
 RIDGE_ROWS = 30.0  # a condition seen in this many pilot scenes is believed by half
 BINS = {
@@ -56,7 +59,7 @@ def resemblance(pilot: np.ndarray, unlabeled: np.ndarray, seed: int) -> tuple[np
         unlabeled: (n_clips, n_columns).
 
     Returns:
-        (n_scenes,) float64 log-odds, 0 where nothing tells them apart; and the classifier's AUC.
+        (n_scenes,) float64 log-odds, 0 where nothing tells them apart; and the AUC of all of them, 0.5 at best.
     """
     columns = np.concatenate([pilot, unlabeled])
     is_unlabeled = np.repeat([0, 1], [len(pilot), len(unlabeled)])
@@ -73,9 +76,7 @@ def voice_probability(pilot: np.ndarray, is_voiced: np.ndarray, unlabeled: np.nd
     return _fit(pilot, is_voiced.astype(int), seed).predict(unlabeled)
 
 
-def _fit(columns: np.ndarray, label: np.ndarray, seed: int):
-    import lightgbm
-
+def _fit(columns: np.ndarray, label: np.ndarray, seed: int) -> lightgbm.Booster:
     parameters = {
         "objective": "binary",
         "is_unbalance": True,
@@ -85,7 +86,7 @@ def _fit(columns: np.ndarray, label: np.ndarray, seed: int):
         "feature_fraction": 0.3,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": 2,  # fixed, since sums depend on how they are split
+        "num_threads": N_THREADS,
         "seed": seed,
         "verbose": -1,
     }
@@ -93,8 +94,6 @@ def _fit(columns: np.ndarray, label: np.ndarray, seed: int):
 
 
 def _auc(label: np.ndarray, score: np.ndarray) -> float:
-    from scipy.stats import rankdata
-
     n_ones = label.sum()
     return float((rankdata(score)[label == 1].sum() - n_ones * (n_ones + 1) / 2) / (n_ones * (len(label) - n_ones)))
 
@@ -106,7 +105,8 @@ def conditions(scenes: pd.DataFrame, voices: pd.DataFrame) -> pd.DataFrame:
         scenes, voices: the scene tables.
 
     Returns:
-        One str column per condition, rows as in `scenes`.
+        One str column per condition, rows as in `scenes`; missing where a scene has nothing of the kind,
+        such as an SNR without a voice or a room.
     """
     heard = voices.drop_duplicates(["scene", "slot"]).groupby("scene")
     facts = scenes.set_index("scene").copy()

@@ -64,3 +64,20 @@ def resample_to_shares(target: np.ndarray, shares: np.ndarray, seed: int) -> np.
                 weight[output] *= share / weight[output].sum()
                 weight[~output] *= (1 - share) / weight[~output].sum()
     return np.random.default_rng([seed, 5]).choice(len(target), len(target), p=weight / weight.sum())
+
+
+def resample_by_weight(weight: np.ndarray, fold: np.ndarray, seed: int) -> np.ndarray:
+    """As many rows of each fold as it has, drawn by weight: what counts little is rarely there.
+
+    Args:
+        weight: (n_scenes,) float64, 0 or more.
+        fold: (n_scenes,) int.
+
+    Returns:
+        (n_scenes,) int row numbers.
+    """
+    rng, parts = np.random.default_rng([seed, 9]), []
+    for index in np.unique(fold):
+        rows = np.flatnonzero(fold == index)
+        parts.append(rng.choice(rows, len(rows), p=weight[rows] / weight[rows].sum()))
+    return np.concatenate(parts)

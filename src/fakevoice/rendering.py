@@ -1,12 +1,13 @@
 """Turns rows of the scene tables into sound, the same row always into the same samples."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from fakevoice import channel, lookup
-from fakevoice.audio import fix_length
+from fakevoice.audio import fix_length, read_audio
 from fakevoice.config import Config
 from fakevoice.noise_bank import NoiseBank, extend_noise
 
@@ -36,6 +37,24 @@ def render(scene, voices: pd.DataFrame, read: Reader, bank: NoiseBank, config: C
         voice = _voice([read(clip) for clip in parts["clip"]], row, config, rng)
         mixture += fix_length(voice, config.n_samples, round(row.offset_s * config.sample_rate_hz))
     return _finish(_with_noise(mixture, scene, bank, config, rng), scene, config, rng)
+
+
+def render_all(
+    scenes: pd.DataFrame, voices: pd.DataFrame, clip_paths: dict[str, Path], bank: NoiseBank, config: Config
+) -> Iterator[np.ndarray]:
+    """The sound of each scene, as of `render`, in the order of the table.
+
+    Args:
+        scenes, voices: rows of the scene tables; voices of other scenes do no harm.
+        clip_paths: clip id → file of every clip in `voices`.
+    """
+
+    def read(clip: str) -> np.ndarray:
+        return read_audio(clip_paths[clip], config.sample_rate_hz).waveform
+
+    by_scene = dict(tuple(voices.groupby("scene")))
+    for scene in scenes.itertuples():
+        yield render(scene, by_scene.get(scene.scene, voices.iloc[:0]), read, bank, config)
 
 
 def trim(waveform: np.ndarray, sample_rate_hz: int, top_db: float = TRIM_DB) -> np.ndarray:

@@ -39,6 +39,8 @@ REMEDIES = {
 STRONG_AUC = 0.6
 MIN_GROUPS = 3  # with the label and without: below, resamples lack one of the two too often
 N_ROUNDS = 40
+CHANNEL_FACTS = ["noise_floor_db", "bandwidth_hz"]  # what scenes leave of a recording, besides its spectrum
+N_PARTS, LEAST_WEIGHT = 10, 0.02
 PARAMETERS = {
     "objective": "binary",
     "num_leaves": 6,
@@ -82,6 +84,57 @@ def measure_shortcuts(clips: pd.DataFrame, fingerprints: np.ndarray, seed: int) 
     return pd.DataFrame(rows, columns=["shortcut", "label", "auc", "low", "high", "auc_random_split"])
 
 
+def overlap_weights(clips: pd.DataFrame, fingerprints: np.ndarray, seed: int) -> pd.DataFrame:
+    """Weights with which shortcuts tell nothing: one minus the probability of a label, given how a clip was recorded.
+
+    A voice counts as much as voices recorded like it have other labels. The probabilities are of models that never
+    saw the clip's group, each group weighing the same, as scenes draw them.
+
+    Args:
+        clips, fingerprints: as for `measure_shortcuts`; the fold is not used.
+
+    Returns:
+        Rows as in `clips`; per label, what the clip weighs where it is heard with that label (a real clip through a
+        vocoder is heard as fake), float64 in [LEAST_WEIGHT, 1], the same within a group.
+
+    Source: overlap weights, Li, Morgan & Zaslavsky, "Balancing covariates via propensity score weighting",
+    JASA 113, 2018.
+    """
+    values = np.hstack([fingerprints, clips[CHANNEL_FACTS].to_numpy(np.float32)])
+    group, names = pd.factorize(clips["group"])
+    part = (np.random.default_rng([seed, 8]).permutation(len(names)) % N_PARTS)[group]
+    table = pd.DataFrame(index=clips.index)
+    for label in sorted(clips["label"].unique()):
+        is_label = (clips["label"] == label).to_numpy()
+        probability = _held_out_scores(values, is_label, part, _even_by_group(group, is_label))
+        table[label] = np.clip(1 - probability, LEAST_WEIGHT, 1)
+    return table.groupby(group).transform("mean")
+
+
+def scene_weights(scenes: pd.DataFrame, voices: pd.DataFrame, clip_weights: pd.DataFrame) -> np.ndarray:
+    """How much each scene counts where recordings are to tell no label: the product over its voices.
+
+    Args:
+        scenes, voices: the scene tables.
+        clip_weights: of `overlap_weights`, indexed by clip.
+
+    Returns:
+        (n_scenes,) float64 with a mean of 1 in each state, so that states stay as frequent as they are.
+    """
+    heard = voices.drop_duplicates(["scene", "slot"])
+    column = clip_weights.columns.get_indexer(heard["label"])
+    value = clip_weights.loc[heard["clip"]].to_numpy()[np.arange(len(heard)), column]
+    product = pd.Series(value).groupby(heard["scene"].to_numpy()).prod()
+    weight = scenes["scene"].map(product).fillna(1.0)
+    return (weight / weight.groupby(scenes["state"]).transform("mean")).to_numpy()
+
+
+def _even_by_group(group: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(n_clips,) float64: each group weighs the same, target and rest half of all each."""
+    weight = 1.0 / np.bincount(group)[group]
+    return weight / np.where(target, weight[target].sum(), weight[~target].sum()) * len(group) / 2
+
+
 def _columns(clips: pd.DataFrame, fingerprints: np.ndarray) -> dict[str, np.ndarray]:
     """(n_clips, n_columns) float32 of each shortcut."""
     columns = {shortcut: clips[facts].to_numpy(np.float32) for shortcut, facts in FACTS.items()}
@@ -89,20 +142,22 @@ def _columns(clips: pd.DataFrame, fingerprints: np.ndarray) -> dict[str, np.ndar
     return columns | {"all": np.hstack(list(columns.values()))}
 
 
-def _held_out_scores(values: np.ndarray, target: np.ndarray, fold: np.ndarray) -> np.ndarray:
+def _held_out_scores(
+    values: np.ndarray, target: np.ndarray, fold: np.ndarray, weight: np.ndarray | None = None
+) -> np.ndarray:
     """(n_clips,) in (0, 1), each clip's by a model of the other folds; 0.5 where nothing was learned."""
-    score = np.zeros(len(target))
+    score, weight = np.zeros(len(target)), np.ones(len(target)) if weight is None else weight
     for index in np.unique(fold):
         rows = fold != index
         if len(np.unique(target[rows])) == 2:
-            score[~rows] = _fit(values[rows], target[rows]).predict(values[~rows], raw_score=True)
+            score[~rows] = _fit(values[rows], target[rows], weight[rows]).predict(values[~rows], raw_score=True)
     return expit(score)
 
 
-def _fit(values: np.ndarray, target: np.ndarray) -> lightgbm.Booster:
+def _fit(values: np.ndarray, target: np.ndarray, weight: np.ndarray) -> lightgbm.Booster:
     # The share of the label goes in from outside and not out again: folds would else be told apart by their shares.
-    start = np.full(len(target), logit(target.mean()))
-    return lightgbm.train(PARAMETERS, lightgbm.Dataset(values, target, init_score=start), N_ROUNDS)
+    start = np.full(len(target), logit(np.average(target, weights=weight)))
+    return lightgbm.train(PARAMETERS, lightgbm.Dataset(values, target, weight=weight, init_score=start), N_ROUNDS)
 
 
 def _interval(target: np.ndarray, score: np.ndarray, group: np.ndarray, seed: int) -> tuple[float, float]:

@@ -6,14 +6,14 @@ from fakevoice import lookup
 from fakevoice.config import Config
 from fakevoice.places import Paths
 
-AFTER = ("scenes", "train", "stack")
+AFTER = ("folds", "scenes", "train", "stack")
 READS = ("seed", "task", "classes", "metric", "networks", "ensemble")
 
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
     metrics = [f"metrics/{name}" for name in lookup.names("metrics")]  # one may be made of others
-    shared = ["ensemble", "ensemble_runs", "bootstrap", "prior", "tasks", "calibration", "predictions"]
+    shared = ["ensemble", "ensemble_runs", "shortcuts", "bootstrap", "prior", "tasks", "calibration", "predictions"]
     return [*shared, f"calibrators/{config.ensemble.calibrator}", *metrics]
 
 

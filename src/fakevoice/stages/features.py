@@ -5,21 +5,21 @@ from pathlib import Path
 from fakevoice import lookup
 from fakevoice.config import Config
 from fakevoice.places import Paths
+from fakevoice.sound import sound_modules
 
 AFTER = ("prepare", "scenes")
 READS = ("seed", "sample_rate_hz", "clip_duration_s", "scenes", "spectrogram", "features", "pooled", "shard_size")
-SOUND = ("audio", "spectrum", "pitch", "noise_shapes", "channel", "noise_bank", "rendering", "extraction")
 
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
-    return [*_sound(config), "pooling", "voicing", *(f"features/{name}" for name in config.features)]
-
-
-def _sound(config: Config) -> list[str]:
-    noises = config.scenes.noises or lookup.names("noises")
-    vocoders = config.scenes.vocoders or lookup.names("vocoders")
-    return [*SOUND, *(f"noises/{name}" for name in noises), *(f"vocoders/{name}" for name in vocoders)]
+    return [
+        *sound_modules(config),
+        "extraction",
+        "pooling",
+        "voicing",
+        *(f"features/{name}" for name in config.features),
+    ]
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
@@ -39,7 +39,7 @@ def run(config: Config, paths: Paths) -> list[Path]:
         raw=paths.raw,
     )
     made_from = [drawn / "scenes.csv", drawn / "voices.csv", *(drawn / f"noise_bank.{kind}" for kind in ("csv", "npy"))]
-    hashes = {module: lookup.source_hash(module) for module in _sound(config)}
+    hashes = {module: lookup.source_hash(module) for module in (*sound_modules(config), "extraction")}
     hashes |= {path.name: checksum(path) for path in (prepared / "audit.csv", *made_from)}
     folders = feature_folders(paths.cache, config, hashes)
     manifests = fill(folders, sources, config)

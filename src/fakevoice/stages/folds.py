@@ -33,7 +33,7 @@ def forget(config: Config, paths: Paths) -> None:
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
-    """Take the rows of folds.csv where there are any, make them otherwise; keep a copy and the shortcuts' AUC."""
+    """Take the rows of folds.csv or make new ones; write a copy, the shortcuts' AUC, and weights against them."""
     from fakevoice import folds
     from fakevoice.storage import read_array
     from fakevoice.tables import CLIP_TEXT, read_table, write_table
@@ -50,9 +50,10 @@ def run(config: Config, paths: Paths) -> list[Path]:
     folds.check_folds(rows, clips, config.folds.n_folds)
     folds.write_folds(paths.folds_csv, rows, config.competition)
     write_table(folder / "folds.csv", rows)
-    print(f"{len(rows)} clips in {rows['group'].nunique()} groups and {config.folds.n_folds} folds, {origin}", flush=True)
-    _write_shortcuts(folder / "shortcuts.csv", rows, clips["id"], fingerprints, prepared, config.seed)
-    return [folder / "folds.csv", folder / "shortcuts.csv"]
+    n_groups = rows["group"].nunique()
+    print(f"{len(rows)} clips in {n_groups} groups and {config.folds.n_folds} folds, {origin}", flush=True)
+    _write_shortcuts(folder, rows, clips["id"], fingerprints, prepared, config.seed)
+    return [folder / f"{name}.csv" for name in ("folds", "shortcuts", "weights")]
 
 
 def _new_rows(clips, fingerprints, prepared: Path, config: Config):
@@ -71,12 +72,14 @@ def _new_rows(clips, fingerprints, prepared: Path, config: Config):
     return clips.assign(competition=config.competition)[folds.COLUMNS]
 
 
-def _write_shortcuts(path: Path, rows, ids, fingerprints, prepared: Path, seed: int) -> None:
-    from fakevoice.shortcuts import describe_shortcuts, measure_shortcuts
+def _write_shortcuts(folder: Path, rows, ids, fingerprints, prepared: Path, seed: int) -> None:
+    from fakevoice.shortcuts import describe_shortcuts, measure_shortcuts, overlap_weights
     from fakevoice.tables import CLIP_TEXT, read_table, write_table
 
     audit = read_table(prepared / "audit.csv", CLIP_TEXT)
     facts = rows.merge(audit[audit["split"] == "train"], on="id", validate="1:1")
-    table = measure_shortcuts(facts.set_index("id").loc[ids], fingerprints, seed)  # in the order of the fingerprints
-    write_table(path, table)
+    facts = facts.set_index("id").loc[ids]  # in the order of the fingerprints
+    table = measure_shortcuts(facts, fingerprints, seed)
+    write_table(folder / "shortcuts.csv", table)
+    write_table(folder / "weights.csv", overlap_weights(facts, fingerprints, seed).reset_index())
     print(describe_shortcuts(table), flush=True)

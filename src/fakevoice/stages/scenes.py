@@ -4,18 +4,22 @@ from pathlib import Path
 
 from fakevoice.config import Config
 from fakevoice.places import Paths
+from fakevoice.sound import sound_modules
 
 AFTER = ("prepare", "folds")
 READS = ("seed", "sample_rate_hz", "clip_duration_s", "classes", "folds", "scenes")
+TABLES = ("scenes", "voices", "matching", "pilots")
 
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
-    return ["scenes", "scene_runs", "matching", "noise_bank", "voicing", "audio", "spectrum", "channel", "rendering"]
+    drawn_by = ["scenes", "scene_runs", "noise_bank", "voicing"]
+    heard_by = ["matching", "pooling", *sound_modules(config)]  # pilots are rendered and described
+    return [*drawn_by, *heard_by]
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
-    """Write scenes.csv, voices.csv, matching.csv, noise_bank.csv and noise_bank.npy."""
+    """Write scenes.csv, voices.csv, matching.csv, pilots.csv, noise_bank.csv and noise_bank.npy."""
     from fakevoice.folds import read_folds
     from fakevoice.scene_runs import draw
     from fakevoice.tables import CLIP_TEXT, read_table, write_table
@@ -23,8 +27,8 @@ def run(config: Config, paths: Paths) -> list[Path]:
     folder = paths.stage("scenes")
     clips = read_table(paths.stage("prepare") / "clips.csv", CLIP_TEXT)
     drawn = draw(clips, read_folds(paths.folds_csv, config.competition), paths.raw, config)
-    for name in ("scenes", "voices", "matching"):
+    for name in TABLES:
         write_table(folder / f"{name}.csv", getattr(drawn, name))
     n_noises = len(drawn.bank.table)
     print(f"{len(drawn.scenes)} scenes, {len(drawn.voices)} pieces of voices, {n_noises} mined noises", flush=True)
-    return [folder / f"{name}.csv" for name in ("scenes", "voices", "matching")] + drawn.bank.save(folder)
+    return [folder / f"{name}.csv" for name in TABLES] + drawn.bank.save(folder)

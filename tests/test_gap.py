@@ -1,0 +1,130 @@
+"""Scenes against unlabeled clips: known differences, no clip beside its own noise, what the run itself counted."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fakevoice import gap
+from fakevoice.analysis import Run, load_run, render_scene
+from fakevoice.errors import ArtefactError
+from fakevoice.metrics import auc
+from fakevoice.noise_bank import NoiseBank, mine_noises
+from fakevoice.prior import estimate_shares
+
+N_FOLDS = 4
+
+
+@pytest.fixture(scope="module")
+def run(finished_run) -> Run:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FAKEVOICE_HOME", str(finished_run.home))
+        yield load_run(finished_run.config)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(3)
+
+
+def measured(columns, is_unlabeled, fold):
+    log_odds = gap.held_out_log_odds(columns.astype(np.float32), is_unlabeled, fold, 0)
+    return auc.measure(is_unlabeled, 1 / (1 + np.exp(-log_odds)))
+
+
+def test_a_difference_is_found_and_no_difference_is_not(rng):
+    is_unlabeled, fold = np.arange(800) % 3 == 0, np.arange(800) // 3 % N_FOLDS
+    columns = rng.normal(size=(800, 6))
+    assert measured(columns, is_unlabeled, fold) == pytest.approx(0.5, abs=0.07)
+    columns[:, 2] += 2 * is_unlabeled
+    assert 0.8 < measured(columns, is_unlabeled, fold) < 0.95  # at best 0.921: Phi(sqrt(2))
+
+
+def test_rows_of_a_fold_are_asked_about_together(rng):
+    source = np.arange(800) // 8  # eight copies of each, all in one fold: a model that saw one knows the others
+    is_unlabeled = (rng.random(100) < 0.5)[source]
+    columns = rng.normal(size=(100, 6))[source]
+    assert measured(columns, is_unlabeled, source % N_FOLDS) < 0.65
+    assert measured(columns, is_unlabeled, np.arange(800) % N_FOLDS) > 0.9
+
+
+def test_columns_by_hand():
+    scenes = np.array([[0.0, 5.0, 1.0], [1.0, 5.0, 2.0], [2.0, 5.0, 3.0]])
+    unlabeled = np.array([[1.0, 5.0, 0.0], [3.0, 5.0, -4.0]])
+    table = gap.compare_columns(scenes, unlabeled, ["first", "same", "below"])
+    assert table.index.tolist() == ["below", "first", "same"]
+    assert table["auc"].tolist() == pytest.approx([0.0, 4.5 / 6, 0.5])
+    assert table.loc["below", ["scenes_median", "unlabeled_median"]].tolist() == [2.0, -2.0]
+    assert table.loc["first", ["scenes_p10", "scenes_p90"]].tolist() == pytest.approx([0.2, 1.8])
+
+
+def test_separation(run):
+    found = gap.separate(run, 40)
+    assert found.low <= found.auc <= found.high
+    assert len(found.scenes) == 40 and found.scenes["scene"].is_unique and found.scenes["scene"].is_monotonic_increasing
+    assert found.clips["id"].tolist() == run.clips.loc[run.clips["split"] == "unlabeled", "id"].tolist()
+    again = gap.separate(run, 40)
+    assert again.scenes.equals(found.scenes) and again.columns.equals(found.columns)
+    everything = gap.separate(run)
+    assert everything.scenes["scene"].tolist() == run.scenes["scene"].tolist()
+    assert (everything.columns["auc"] - 0.5).abs().is_monotonic_decreasing
+
+
+def test_a_clip_is_in_the_fold_of_its_noise(run, monkeypatch):
+    seen = {}
+
+    def listen(columns, is_unlabeled, fold, seed):
+        seen["fold"] = fold[is_unlabeled]
+        return np.zeros(len(columns))
+
+    monkeypatch.setattr(gap, "held_out_log_odds", listen)
+    monkeypatch.setattr("fakevoice.noise_bank._voiceless", lambda search: [(0.0, np.ones(3, np.float32))])
+    clips = gap.separate(run).clips.assign(fold=lambda table: seen["fold"])
+    mined = mine_noises(run.clips, run.paths.raw, run.config.sample_rate_hz, run.config.folds.n_folds).table
+    assert mined.set_index("clip")["fold"].to_dict() == clips.set_index("id")["fold"].to_dict()
+
+
+def test_nothing_to_compare_with(run):
+    lonely = replace(run, clips=run.clips[run.clips["split"] != "unlabeled"])
+    with pytest.raises(ArtefactError, match="0 unlabeled clips"):
+        gap.separate(lonely)
+
+
+def test_unreadable_clips_are_not_in_the_cache(run):
+    clips = run.clips.copy()
+    clips.loc[clips.index[clips["split"] == "unlabeled"][2], "error"] = "cut"
+    assert len(gap.unlabeled_clips(replace(run, clips=clips))) == len(gap.unlabeled_clips(run)) - 1 == 7
+
+
+def test_scenes_are_audited_as_they_sound(run):
+    facts, spectra_db = gap.audit_scenes(run, 3)
+    assert len(facts) == len(spectra_db) == 3 and facts["id"].isin(run.scenes["scene"]).all()
+    assert (facts["error"] == "").all() and facts["duration_s"].tolist() == [run.config.clip_duration_s] * 3
+    waveform = render_scene(run, facts["id"][0])
+    assert facts["level_dbfs"][0] == pytest.approx(10 * np.log10(np.mean(np.square(waveform))), abs=1e-3)
+    assert spectra_db.mean(axis=1) == pytest.approx(0, abs=1e-3)
+    assert np.abs(spectra_db[0] - spectra_db[1]).max() > 1
+
+
+def test_as_configured(run):
+    drawn = gap.as_configured(run, 200)
+    assert len(drawn.scenes) == 200 and set(drawn.voices["scene"]) <= set(drawn.scenes["scene"])
+    states = drawn.scenes["state"].value_counts(normalize=True)
+    assert states.to_dict() == pytest.approx(run.config.scenes.states, abs=0.09)
+    fold = run.clips.dropna(subset="fold").set_index("id")["fold"]
+    of_scene = drawn.scenes.set_index("scene")["fold"]
+    assert (drawn.voices["clip"].map(fold) == drawn.voices["scene"].map(of_scene)).all()
+    n_mined = len(NoiseBank.load(run.paths.stage("scenes")).table)
+    mined = drawn.scenes["noise"].str.extract(r"^mined:(\d+)$")[0].dropna().astype(int)
+    assert len(mined) and mined.max() < n_mined
+    assert np.isfinite(render_scene(drawn, "S000199")).all()  # the run itself has no such scene
+
+
+def test_predictions_are_those_that_the_shares_were_counted_from(run):
+    probability = gap.predict_unlabeled(run)
+    assert probability.shape == (2 * 8, 2)
+    simulated = np.array([run.metrics["shares"][output]["simulated"] for output in run.config.outputs])
+    expected = [run.metrics["shares"][output]["expected"] for output in run.config.outputs]
+    shares = estimate_shares(probability, simulated, run.config.ensemble.pseudo_share)
+    assert shares.tolist() == pytest.approx(expected, abs=1e-5)
+    assert expected != pytest.approx(simulated.tolist(), abs=1e-3)

@@ -1,0 +1,242 @@
+"""A run draws what the unlabeled clips ask for, and nothing that the folds forbid."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from fakevoice import matching, scene_runs
+from fakevoice.channel import rms
+from fakevoice.config import Config, load_config
+from fakevoice.line import run_line
+from fakevoice.noise_bank import NoiseBank
+from fakevoice.rendering import render
+from fakevoice.scene_runs import DrawnScenes
+from fakevoice.scenes import draw_scenes
+from fakevoice.storage import read_json
+from fakevoice.tables import read_table
+
+RATE, N_FOLDS, N_SCENES, N_UNLABELED, PLANTED = 8_000, 2, 120, 60, "siren"
+CONFIG = load_config(
+    "demo",
+    [
+        f"sample_rate_hz={RATE}",
+        "clip_duration_s=2",
+        f"folds.n_folds={N_FOLDS}",
+        f"scenes.n_scenes={N_SCENES}",
+        f"scenes.noises=[coloured,hum,rain,{PLANTED}]",
+        "scenes.resynthesis_probability=0",
+        "scenes.event_probability=0.05",
+        "scenes.mined_noise_probability=0.15",
+        "scenes.snr_db=[0,10]",
+    ],
+)
+
+
+def voice(seed: int) -> np.ndarray:
+    """Two seconds of a buzz that glides and swells, with its own pitch and its own colour."""
+    rng, time_s = np.random.default_rng(seed), np.arange(2 * RATE) / RATE
+    phase = 2 * np.pi * rng.uniform(100, 220) * (time_s + 0.01 * np.sin(2 * np.pi * rng.uniform(1, 3) * time_s))
+    buzz = sum(np.sin(k * phase) / k ** rng.uniform(0.5, 1.5) for k in range(1, 16))
+    return (0.1 * buzz * (1 + np.sin(2 * np.pi * rng.uniform(3, 6) * time_s))).astype(np.float32)
+
+
+def folds_of(n_groups: int = 3, n_clips: int = 2) -> pd.DataFrame:
+    rows = [
+        (f"{label}{fold}{group}{clip}", f"{label}{fold}{group}", label, fold)
+        for fold in range(N_FOLDS)
+        for label in ("fake", "real")
+        for group in range(n_groups)
+        for clip in range(n_clips)
+    ]
+    return pd.DataFrame(rows, columns=["id", "group", "label", "fold"])
+
+
+def unlabeled_sounds(voices: dict[str, np.ndarray], folds: pd.DataFrame, config: Config) -> dict[str, np.ndarray]:
+    """Scenes of another seed, all in one kind of noise."""
+    elsewhere = config.model_copy(update={"seed": 99})
+    clips = folds.assign(duration_s=2.0)
+    scenes, rows = draw_scenes(clips, pd.DataFrame(columns=["segment", "fold"]), elsewhere, N_UNLABELED)
+    nothing, its_voices = NoiseBank.join([]), dict(tuple(rows.groupby("scene")))
+    scenes = scenes.assign(noise=PLANTED, event="", snr_db=scenes["snr_db"].fillna(5.0))
+    return {
+        f"u{scene.scene}-{scene.state}": render(
+            scene, its_voices.get(scene.scene, rows.iloc[:0]), voices.__getitem__, nothing, elsewhere
+        )
+        for scene in scenes.itertuples()
+    }
+
+
+@pytest.fixture(scope="module")
+def competition(tmp_path_factory) -> tuple[pd.DataFrame, pd.DataFrame, Path]:
+    """Clip table, folds and raw folder of voices, and of unlabeled clips in which sirens wail."""
+    raw, folds = tmp_path_factory.mktemp("raw"), folds_of()
+    voices = {clip: voice(seed) for seed, clip in enumerate(folds["id"])}
+    unlabeled = unlabeled_sounds(voices, folds, CONFIG)
+    for clip, waveform in {**voices, **unlabeled}.items():
+        soundfile.write(raw / f"{clip}.wav", waveform, RATE)
+    ids = [*voices, *unlabeled]
+    splits = ["train"] * len(voices) + ["unlabeled"] * len(unlabeled)
+    clips = pd.DataFrame({"id": ids, "path": [f"{clip}.wav" for clip in ids], "split": splits, "duration_s": 2.0})
+    return clips, folds, raw
+
+
+def drawn_with(competition, config: Config = CONFIG, min_unlabeled: int = N_UNLABELED) -> DrawnScenes:
+    clips, folds, raw = competition
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOKY_MAX_CPU_COUNT", "1")
+        patch.setattr(matching, "N_THREADS", 1)  # two wait for each other where others compute too
+        patch.setattr(scene_runs, "N_PILOT", 150)
+        patch.setattr(scene_runs, "MIN_UNLABELED", min_unlabeled)
+        return scene_runs.draw(clips, folds, raw, config)
+
+
+@pytest.fixture(scope="module")
+def matched(competition) -> DrawnScenes:
+    return drawn_with(competition)
+
+
+def unmatched_config() -> Config:
+    return CONFIG.model_copy(update={"scenes": CONFIG.scenes.model_copy(update={"matched": False})})
+
+
+@pytest.fixture(scope="module")
+def unmatched(competition) -> DrawnScenes:
+    return drawn_with(competition, unmatched_config())
+
+
+def kinds(column: pd.Series) -> pd.Series:
+    return column.str.replace(r"^mined:.*", "mined", regex=True).value_counts(normalize=True)
+
+
+def test_what_the_unlabeled_clips_are_full_of_becomes_frequent(matched, unmatched):
+    before, after = kinds(unmatched.scenes["noise"])[PLANTED], kinds(matched.scenes["noise"])[PLANTED]
+    assert before < 0.35 and after > 0.5
+    first, second = (matched.matching[matched.matching["round"] == k].set_index("condition") for k in (1, 2))
+    assert first["log_weight"].idxmax() == f"noise={PLANTED}"
+    assert first.loc[f"noise={PLANTED}", "log_weight"] > 1.0
+    assert second.loc[f"noise={PLANTED}", "log_weight"] < first.loc[f"noise={PLANTED}", "log_weight"]
+
+
+def test_the_pilots_tell_that_it_helped(matched):
+    pilots = matched.pilots.set_index("pilot")
+    assert pilots.index.tolist() == ["as configured", "matched once"]
+    assert pilots["n_scenes"].between(145, 155).all()
+    assert 0.7 < pilots.loc["as configured", "auc"] < 1.0
+    assert pilots.loc["matched once", "auc"] < pilots.loc["as configured", "auc"] - 0.05
+
+
+def test_states_and_folds_keep_their_shares(matched, competition):
+    train = competition[1].assign(duration_s=2.0)
+    candidates, _ = draw_scenes(train, matched.bank.table, CONFIG, scene_runs.CANDIDATES_PER_SCENE * N_SCENES)
+    wanted = pd.crosstab(candidates["state"], candidates["fold"]) / scene_runs.CANDIDATES_PER_SCENE
+    found = pd.crosstab(matched.scenes["state"], matched.scenes["fold"])
+    assert (found - wanted).abs().max(axis=None) <= 0.5
+    chosen = candidates[candidates["scene"].isin(matched.scenes["scene"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(matched.scenes, chosen)
+
+
+def test_every_voice_has_its_scene_and_every_scene_its_voices(matched):
+    labels = matched.voices.groupby(["scene", "slot"])["label"].first().groupby("scene").apply("+".join)
+    state = matched.scenes.set_index("scene")["state"]
+    assert (labels.reindex(state.index, fill_value="none") == state).all() and set(labels.index) <= set(state.index)
+
+
+@pytest.mark.parametrize("name", ["matched", "unmatched"])
+def test_nothing_is_on_both_sides_of_a_fold(name, competition, request):
+    drawn, (_, folds, _) = request.getfixturevalue(name), competition
+    voices = drawn.voices.merge(drawn.scenes[["scene", "fold"]], on="scene", validate="m:1")
+    for column, of in (("clip", folds.set_index("id")["fold"]), ("group", folds.groupby("group")["fold"].first())):
+        assert (voices[column].map(of) == voices["fold"]).all()
+    table = drawn.bank.table.set_index("segment")
+    for column in ("noise", "event"):
+        mined = drawn.scenes[drawn.scenes[column].str.startswith("mined:")]
+        segment = mined[column].str.removeprefix("mined:").astype(int)
+        assert (segment.map(table["fold"]).to_numpy() == mined["fold"]).all()
+    assert (table.groupby("clip")["fold"].nunique() == 1).all()
+    assert drawn.scenes["noise"].str.startswith("mined:").any()
+
+
+def test_the_bank_holds_whole_clips_that_hold_no_voice(matched, unmatched, competition):
+    clips, _, _ = competition
+    place = {clip: i for i, clip in enumerate(clips.loc[clips["split"] == "unlabeled", "id"])}
+    whole = matched.bank.table[matched.bank.table["n_samples"] == CONFIG.n_samples]
+    assert len(whole) and whole["clip"].is_unique
+    assert whole["clip"].str.endswith("-none").mean() > 0.7
+    for drawn in (matched, unmatched):
+        assert (drawn.bank.table["clip"].map(place) % N_FOLDS == drawn.bank.table["fold"]).all()
+    assert (unmatched.bank.table["n_samples"] < CONFIG.n_samples).all()
+    levels = [rms(matched.bank[segment]) for segment in matched.bank.table["segment"]]
+    assert levels == pytest.approx([1.0] * len(levels), abs=1e-3)
+
+
+def test_with_few_unlabeled_clips_nothing_is_matched(competition, unmatched):
+    drawn = drawn_with(competition, min_unlabeled=N_UNLABELED + 1)
+    for name in ("scenes", "voices", "matching", "pilots"):
+        pd.testing.assert_frame_equal(getattr(drawn, name), getattr(unmatched, name))
+    assert drawn.matching.empty and list(drawn.matching) == ["round", "condition", "log_weight"]
+    assert drawn.pilots.empty and list(drawn.pilots) == ["pilot", "n_scenes", "auc"]
+    assert len(drawn.scenes) == N_SCENES
+
+
+def test_without_states_there_is_nothing_to_mine_or_match(competition):
+    config = type(CONFIG).model_validate(CONFIG.model_dump(mode="json") | {"scenes": {}})
+    drawn = drawn_with(competition, config)
+    assert drawn.voices["clip"].tolist() == competition[1]["id"].tolist()
+    assert drawn.bank.table.empty and drawn.matching.empty and drawn.pilots.empty
+
+
+def test_an_unlabeled_clip_may_have_the_id_of_a_voice(competition):
+    clips, folds, raw = competition
+    of = (clips["split"] == "unlabeled").to_numpy()
+    same = clips.assign(id=np.where(of, np.resize(folds["id"], len(clips)), clips["id"]))
+    read = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scene_runs, "_try_out", lambda name, tables, bank, world: read.append(world.paths) or 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            drawn_with((same, folds, raw))
+    assert read == [{clip: raw / f"{clip}.wav" for clip in folds["id"]}]
+
+
+def test_chunks_do_not_matter(matched, competition, monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    paths = {clip: competition[2] / f"{clip}.wav" for clip in competition[1]["id"]}
+    world, columns = scene_runs._World(CONFIG, paths, np.empty((0, 0))), []
+    for size in (3, 25):
+        monkeypatch.setattr(scene_runs, "CHUNK", size)
+        columns.append(scene_runs._describe_scenes(matched.scenes.head(7), matched.voices, matched.bank, world))
+    assert np.array_equal(*columns) and len(np.unique(columns[0], axis=0)) == 7
+
+
+def test_no_unlabeled_clip_is_lost_or_out_of_order(competition, monkeypatch):
+    clips, _, raw = competition
+    paths = [raw / path for path in clips.loc[clips["split"] == "unlabeled", "path"].head(5)]
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    monkeypatch.setattr(scene_runs, "CHUNK", 2)
+    described = scene_runs._describe_clips(paths, CONFIG)
+    alone = [scene_runs._described_clips(([path], CONFIG))[0] for path in paths]
+    assert np.array_equal(described, alone) and len(np.unique(described, axis=0)) == 5
+
+
+def test_the_stage_writes_what_was_matched_and_says_how_well(damageable, monkeypatch, capsys):
+    folder = damageable.paths.stage("scenes")
+    assert (folder / "pilots.csv").read_text() == "pilot,n_scenes,auc\n"  # too few unlabeled clips in a tiny demo
+    monkeypatch.setattr(matching, "N_THREADS", 1)
+    monkeypatch.setattr(scene_runs, "N_PILOT", 40)
+    monkeypatch.setattr(scene_runs, "MIN_UNLABELED", 8)
+    (folder / "manifest.json").unlink()
+    assert run_line(damageable.config, "scenes")
+    pilots, weights = (read_table(folder / f"{name}.csv", ("pilot", "condition")) for name in ("pilots", "matching"))
+    said = capsys.readouterr().out
+    for pilot in pilots.itertuples():
+        assert f"scenes: {pilot.pilot}, told from the unlabeled clips with AUC {pilot.auc:.3f}" in said
+    n_scenes, n_noises = (
+        len((folder / f"{name}.csv").read_text().splitlines()) - 1 for name in ("scenes", "noise_bank")
+    )
+    assert f"{n_scenes} scenes, " in said and f"{n_noises} mined noises" in said
+    assert len(pilots) == 2 and set(weights["round"]) == {1, 2} and weights["log_weight"].notna().all()
+    assert {"matching.csv", "pilots.csv"} <= {
+        Path(name).name for name in read_json(folder / "manifest.json")["outputs"]
+    }
