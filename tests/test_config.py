@@ -37,9 +37,9 @@ def test_every_shipped_config_is_sound(name):
     check_networks(config, {feature: (64, 157) for feature in config.features})
 
 
-@pytest.mark.parametrize("preset", ["small", "large"])
-@pytest.mark.parametrize("name", ["voices", "demo"])  # dacon is of that size already
-def test_presets_change_the_size_and_words_come_on_top(name, preset):
+@pytest.mark.parametrize("preset", ["small", "large"])  # of voices; the demo is small, dacon large already
+def test_presets_change_the_size_and_words_come_on_top(preset):
+    name = "voices"
     plain, sized = load_config(name), load_config(name, [f"preset={preset}", "networks.mel.training.n_epochs=3"])
     assert sized.experiment == preset and sized.competition == plain.competition
     assert sized.scenes.n_scenes != plain.scenes.n_scenes and sized.networks["mel"].training.n_epochs == 3
@@ -47,8 +47,13 @@ def test_presets_change_the_size_and_words_come_on_top(name, preset):
     check_networks(sized, {feature: (64, 157) for feature in sized.features})
 
 
-def test_an_unknown_preset_gets_the_nearest_one():
-    assert "no preset 'lage'; did you mean 'large'" in refusal("preset=lage")
+def test_null_takes_a_part_of_the_parent_out():
+    assert "linear" in load_config("voices").networks
+    assert "linear" not in load_config("demo").networks and "linear" not in load_config("demo").features
+
+
+def test_an_unknown_preset_hears_which_there_are():
+    assert "no preset 'huge'; valid: large, small" in refusal("preset=huge")
 
 
 @pytest.mark.parametrize(

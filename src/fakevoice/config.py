@@ -1,7 +1,8 @@
 """One YAML per competition, checked before anything runs; every number has its unit in its name.
 
-`configs/<name>.yaml` may start with ``extends: other``; ``key=value`` words of the command line come
-on top. The word ``preset=NAME`` puts `configs/presets/<NAME>.yaml` in between: another size, same line.
+`configs/<name>.yaml` may start with ``extends: other``, and take a part of that out with null;
+``key=value`` words of the command line come on top. The word ``preset=NAME`` puts
+`configs/presets/<NAME>.yaml` in between: another size, same line.
 """
 
 import hashlib
@@ -320,9 +321,16 @@ def _on_top(parent, child):
 
 
 def _without_replaced(parent, child):
-    """Drop from the parent each plug-in that the child names anew: its arguments belong to another function."""
+    """Drop from the parent what the child takes out (``linear: null``), and each plug-in that it names anew.
+
+    The arguments of a plug-in belong to its function, and another one would refuse them.
+    """
     for key in list(child):
-        if hasattr(child[key], "keys") and hasattr(parent.get(key), "keys"):
+        if not hasattr(parent.get(key), "keys"):
+            continue
+        if child[key] is None:
+            del parent[key], child[key]
+        elif hasattr(child[key], "keys"):
             if "name" in child[key]:
                 del parent[key]
             else:

@@ -52,8 +52,11 @@ def pooled_names(config: Config) -> list[str]:
     return list(pooled_values(arrays, power, config))
 
 
-def check_features(config: Config) -> None:
-    """Try every feature on a silent second, so that an impossible argument stops a run before it starts.
+def check_features(config: Config) -> dict[str, tuple[int, ...]]:
+    """Try every feature on a silent clip, so that an impossible argument stops a run before it starts.
+
+    Returns:
+        Feature → its shape, (n_bands, n_frames).
 
     Raises:
         ConfigError: unknown feature, unknown or impossible argument, or one to pool that has no spectrum.
@@ -63,7 +66,8 @@ def check_features(config: Config) -> None:
     for name in config.pooled:
         if _input(lookup.load("features", name)) != POWER:
             raise ConfigError(f"pooled: {name!r} is no spectrum, so that it has no bands to take statistics of")
-    extract(np.zeros(config.sample_rate_hz, np.float32), config, [*config.features, POOLED])
+    arrays = extract(np.zeros(config.n_samples, np.float32), config, [*config.features, POOLED])
+    return {name: arrays[name].shape for name in config.features}
 
 
 def _input(feature: ModuleType) -> str:

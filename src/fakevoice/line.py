@@ -125,16 +125,14 @@ def _first_difference(old: Any, new: Any) -> str | None:
 
 
 def _check_plugins(config: Config) -> None:
-    """Try every plug-in on a silent second before any work, so that a long run does not end on a typing error."""
+    """Try every plug-in on a silent clip before any work, so that a long run does not end on a typing error."""
     from fakevoice.extraction import check_features
     from fakevoice.fold_runs import check_networks
-    from fakevoice.spectrum import n_frames
 
-    check_features(config)
+    shapes = check_features(config)
     lookup.load("metrics", config.metric)
     lookup.load("calibrators", config.ensemble.calibrator)
     for kind, names in (("noises", config.scenes.noises), ("vocoders", config.scenes.vocoders)):
         for name in names:
             lookup.load(kind, name)
-    frames = n_frames(config.n_samples, config.spectrogram.hop_length)
-    check_networks(config, {name: (64, frames) for name in config.features})
+    check_networks(config, shapes)
