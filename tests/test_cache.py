@@ -13,7 +13,7 @@ from fakevoice.line import run_line
 from fakevoice.storage import read_json
 from fakevoice.tables import CLIP_TEXT, read_table
 
-EVERYTHING = {"mel", "mfcc", "linear", POOLED}
+EVERYTHING = {"mel", "mfcc", POOLED}
 
 
 @pytest.fixture
@@ -26,7 +26,6 @@ def test_every_scene_and_test_clip_is_there_once(folders, finished_run):
     shapes = {
         "mel": (64, 313),
         "mfcc": (40, 313),
-        "linear": (80, 313),
         POOLED: (len(pooled_names(finished_run.config)),),
     }
     for name, folder in folders.items():

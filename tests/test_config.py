@@ -47,9 +47,14 @@ def test_presets_change_the_size_and_words_come_on_top(preset):
     check_networks(sized, {feature: (64, 157) for feature in sized.features})
 
 
-def test_null_takes_a_part_of_the_parent_out():
-    assert "linear" in load_config("voices").networks
-    assert "linear" not in load_config("demo").networks and "linear" not in load_config("demo").features
+def test_null_takes_a_part_of_the_parent_out(tmp_path):
+    child = tmp_path / "child.yaml"
+    child.write_text(
+        "extends: voices\nnetworks: {mfcc: null}\npooled: [mel]\nfeatures: {mfcc: null, mel: {fmax_hz: null}}\n"
+    )
+    config = load_config(str(child))
+    assert list(config.networks) == list(config.features) == ["mel"]
+    assert config.features["mel"] == {"n_mels": 64, "fmax_hz": None}  # what is no section keeps its null
 
 
 def test_an_unknown_preset_hears_which_there_are():

@@ -25,6 +25,7 @@ CONFIG = load_config(
         f"sample_rate_hz={RATE}",
         "clip_duration_s=2",
         f"folds.n_folds={N_FOLDS}",
+        "scenes.matched=true",
         f"scenes.n_scenes={N_SCENES}",
         f"scenes.noises=[coloured,hum,rain,{PLANTED}]",
         "scenes.resynthesis_probability=0",
@@ -222,12 +223,13 @@ def test_no_unlabeled_clip_is_lost_or_out_of_order(competition, monkeypatch):
 
 def test_the_stage_writes_what_was_matched_and_says_how_well(damageable, monkeypatch, capsys):
     folder = damageable.paths.stage("scenes")
-    assert (folder / "pilots.csv").read_text() == "pilot,n_scenes,auc\n"  # too few unlabeled clips in a tiny demo
+    assert (folder / "pilots.csv").read_text() == "pilot,n_scenes,auc\n"  # nothing is matched unless asked for
     monkeypatch.setattr(matching, "N_THREADS", 1)
     monkeypatch.setattr(scene_runs, "N_PILOT", 40)
     monkeypatch.setattr(scene_runs, "MIN_UNLABELED", 8)
     (folder / "manifest.json").unlink()
-    assert run_line(damageable.config, "scenes")
+    law = damageable.config.scenes.model_copy(update={"matched": True})
+    assert run_line(damageable.config.model_copy(update={"scenes": law}), "scenes")
     pilots, weights = (read_table(folder / f"{name}.csv", ("pilot", "condition")) for name in ("pilots", "matching"))
     said = capsys.readouterr().out
     for pilot in pilots.itertuples():

@@ -83,7 +83,7 @@ class Scenes(_Section):
     codec_probability: float = Field(0.4, ge=0, le=1)
     clipping_probability: float = Field(0.05, ge=0, le=1)
     container: str = ""  # codec of the files in which test clips come; every scene passes through it last
-    matched: bool = True  # more are drawn, and those kept that are like the unlabeled clips, where there are enough
+    matched: bool = False  # more are drawn, and those kept that are like the unlabeled clips, where there are enough
     noises: list[str] = []
     vocoders: list[str] = []
 
