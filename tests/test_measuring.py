@@ -55,7 +55,7 @@ def test_states_are_told_apart_pair_by_pair(measured, submission, solution):
     assert table.count("\n") > 2 * 9  # each output: three states that hold it against three that do not
     perfect = solution.drop(columns="state").assign(fake=solution["fake"] * 0.8 + 0.1, real=solution["real"])
     pairs = [line.split() for line in measured(perfect, solution).splitlines() if " none " in line]
-    assert {line[-1] for line in pairs} == {"1.000"}
+    assert {line[3] for line in pairs} == {"1.000"} and {line[-1] for line in pairs} == {"0.000"}
     assert "against" not in measured(submission, solution.drop(columns="state"))
 
 

@@ -124,7 +124,7 @@ def test_what_the_unlabeled_clips_are_full_of_becomes_frequent(matched, unmatche
 def test_the_pilots_tell_that_it_helped(matched):
     pilots = matched.pilots.set_index("pilot")
     assert pilots.index.tolist() == ["as configured", "matched once"]
-    assert pilots["n_scenes"].between(145, 155).all()
+    assert pilots["n_scenes"].sub([150, N_SCENES]).abs().max() <= 5  # the second is no larger than what is drawn
     assert 0.7 < pilots.loc["as configured", "auc"] < 1.0
     assert pilots.loc["matched once", "auc"] < pilots.loc["as configured", "auc"] - 0.05
 
