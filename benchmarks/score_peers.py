@@ -23,10 +23,11 @@ from fakevoice import lookup
 from fakevoice.bootstrap import bootstrap_interval
 from fakevoice.config import Config, load_config, validate
 from fakevoice.ensemble import STACK, Blend, cross_fit, fit_blend
-from fakevoice.ensemble_runs import first_group, judged_rows
+from fakevoice.ensemble_runs import judged_rows
 from fakevoice.errors import ArtefactError, DataError, FakevoiceError
 from fakevoice.line import run_line
 from fakevoice.places import Paths, paths
+from fakevoice.scenes import first_group
 from fakevoice.slices import label_and_probability
 from fakevoice.storage import read_array, read_json, write_json
 from fakevoice.tables import CLIP_TEXT, SCENE_TEXT, VOICE_TEXT, read_table

@@ -412,13 +412,14 @@ else:
 #
 # That noises, rooms, codecs and voices of the test are as hard as those of the scenes, that how a voice was recorded
 # tells nothing of its label (where shortcuts are discounted), and that the shares of the classes differ as the table
-# says. The sections above are the evidence against the first: the AUC that
-# tells scenes from unlabeled clips, and the slope over the quarters. The interval counts which groups were drawn, and
-# nothing of that.
+# says. The sections above are the evidence against the first: the AUC that tells scenes from unlabeled clips, and the
+# slope over the quarters. The interval counts which groups were drawn, and nothing of that.
 
 # %%
 conditions = {"oof": "as simulated", "discounted": "shortcuts discounted", "expected": "there, at the shares below"}
 for name, what in conditions.items():
+    if f"{name}_score" not in run.metrics:
+        continue  # nothing was discounted
     low, score, high = (run.metrics[f"{name}_{end}"] for end in ("low", "score", "high"))
     print(f"{config.metric} {score:.4f}, 95 % interval {low:.4f} to {high:.4f}, {what}")
 display(pd.DataFrame(run.metrics["shares"]).T)

@@ -8,12 +8,13 @@ from torch import nn
 from fakevoice import lookup
 from fakevoice.adapt import Adaptation, batch_norms, estimate_batch_norm, last_linear, unlabeled_size
 from fakevoice.batches import Standardizer
-from fakevoice.config import Plugin, load_config
+from fakevoice.config import load_config
 from fakevoice.errors import ConfigError
 from fakevoice.inference import Predictor, list_clips, predict_table
 from fakevoice.line import run_line
 from fakevoice.networks import TrainedNetwork
 from fakevoice.places import paths
+from fakevoice.settings import Plugin
 from fakevoice.tables import read_table
 
 SHAPES = {"aasist": (1, 8000)}  # of the models that take no spectrograms

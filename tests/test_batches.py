@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fakevoice.batches import Augmentation, Standardizer, scoring_batches, training_batches, unlabeled_batch
-from fakevoice.config import Plugin
+from fakevoice.settings import Plugin
 
 N_CLIPS, SHAPE = 50, (8, 40)
 ROWS = np.arange(0, N_CLIPS, 2)

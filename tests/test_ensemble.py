@@ -8,9 +8,9 @@ import pytest
 from scipy.special import expit
 
 from fakevoice import lookup
-from fakevoice.config import Ensemble
 from fakevoice.ensemble import Blend, cross_fit, fit_blend
 from fakevoice.errors import ArtefactError
+from fakevoice.settings import Ensemble
 
 MEMBERS = ["mel", "mfcc", "stack"]
 FOLD = np.arange(240) % 3

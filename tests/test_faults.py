@@ -9,11 +9,12 @@ import pytest
 
 from fakevoice import storage
 from fakevoice.cli import main
-from fakevoice.config import Plugin, load_config
+from fakevoice.config import load_config
 from fakevoice.errors import ArtefactError, DataError, FakevoiceError, FoldsError
 from fakevoice.inference import Predictor
 from fakevoice.line import run_line, stale_stages
 from fakevoice.places import paths
+from fakevoice.settings import Plugin
 from fakevoice.stages import submission as submission_stage
 from fakevoice.storage import read_json
 from fakevoice.tables import FOLD_TEXT, read_table

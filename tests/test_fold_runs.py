@@ -3,9 +3,10 @@
 import pytest
 
 from fakevoice import cache, fold_runs, lookup
-from fakevoice.config import Plugin, load_config
+from fakevoice.config import load_config
 from fakevoice.errors import ConfigError
 from fakevoice.fold_runs import check_networks, train_networks
+from fakevoice.settings import Plugin
 from fakevoice.stages.train import code
 from fakevoice.storage import read_json, write_json
 from fakevoice.tables import SCENE_TEXT, read_table

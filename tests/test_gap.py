@@ -8,11 +8,8 @@ import pytest
 from fakevoice import gap
 from fakevoice.analysis import Run, load_run, render_scene
 from fakevoice.errors import ArtefactError
-from fakevoice.metrics import auc
 from fakevoice.noise_bank import NoiseBank, mine_noises
 from fakevoice.prior import estimate_shares
-
-N_FOLDS = 4
 
 
 @pytest.fixture(scope="module")
@@ -20,32 +17,6 @@ def run(finished_run) -> Run:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("FAKEVOICE_HOME", str(finished_run.home))
         yield load_run(finished_run.config)
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(3)
-
-
-def measured(columns, is_unlabeled, fold):
-    log_odds = gap.held_out_log_odds(columns.astype(np.float32), is_unlabeled, fold, 0)
-    return auc.measure(is_unlabeled, 1 / (1 + np.exp(-log_odds)))
-
-
-def test_a_difference_is_found_and_no_difference_is_not(rng):
-    is_unlabeled, fold = np.arange(800) % 3 == 0, np.arange(800) // 3 % N_FOLDS
-    columns = rng.normal(size=(800, 6))
-    assert measured(columns, is_unlabeled, fold) == pytest.approx(0.5, abs=0.07)
-    columns[:, 2] += 2 * is_unlabeled
-    assert 0.8 < measured(columns, is_unlabeled, fold) < 0.95  # at best 0.921: Phi(sqrt(2))
-
-
-def test_rows_of_a_fold_are_asked_about_together(rng):
-    source = np.arange(800) // 8  # eight copies of each, all in one fold: a model that saw one knows the others
-    is_unlabeled = (rng.random(100) < 0.5)[source]
-    columns = rng.normal(size=(100, 6))[source]
-    assert measured(columns, is_unlabeled, source % N_FOLDS) < 0.65
-    assert measured(columns, is_unlabeled, np.arange(800) % N_FOLDS) > 0.9
 
 
 def test_columns_by_hand():

@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "fakevoice"
 LEVELS = (
-    "errors progress prior noise_shapes",
+    "errors progress prior noise_shapes settings",
     "config lookup storage audio spectrum channel workers predictions",
     "places",
     "tables tasks sound slices voicing pitch source_filter bootstrap calibration",

@@ -8,10 +8,10 @@ from scipy.special import expit
 
 from fakevoice import lookup
 from fakevoice.cache import CachedFeature
-from fakevoice.config import Ensemble, Stacker
 from fakevoice.ensemble import cross_fit, fit_blend
 from fakevoice.folds import read_folds
 from fakevoice.networks import load_network, score_rows
+from fakevoice.settings import Ensemble, Stacker
 from fakevoice.stack_runs import column_names
 from fakevoice.stacker import fit_fold, load_boosters, predict_logits
 from fakevoice.storage import read_array, read_json

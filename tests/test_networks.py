@@ -11,7 +11,6 @@ from scipy.special import expit, logit, softmax
 
 from fakevoice.batches import Standardizer
 from fakevoice.cache import CachedFeature
-from fakevoice.config import Network, Plugin
 from fakevoice.errors import ArtefactError, FakevoiceError
 from fakevoice.networks import (
     TrainedNetwork,
@@ -23,6 +22,7 @@ from fakevoice.networks import (
     score_rows,
     state_membership,
 )
+from fakevoice.settings import Network, Plugin
 
 CPU = torch.device("cpu")
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from fakevoice.config import Network, Plugin, load_config
+from fakevoice.config import load_config
 from fakevoice.objective import Objective, loss_function
+from fakevoice.settings import Network, Plugin
 
 CPU = torch.device("cpu")
 MEMBERSHIP = torch.tensor([[1, 0], [1, 1], [0, 1], [0, 0]], dtype=torch.bool)  # four states, (fake, real)

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fakevoice.config import Config, Scenes
+from fakevoice.config import Config
+from fakevoice.settings import Scenes
 from fakevoice.shortcuts import (
     FACTS,
     LEAST_WEIGHT,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fakevoice.config import Stacker
 from fakevoice.errors import ArtefactError, LeakError
+from fakevoice.settings import Stacker
 from fakevoice.stacker import check_oof, fit_fold, load_boosters, predict_logits, save_boosters
 
 SETTINGS = Stacker(n_rounds=15, min_rows_per_leaf=5, feature_fraction=1.0)

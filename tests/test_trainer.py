@@ -8,9 +8,9 @@ import torch
 
 from fakevoice import storage, trainer
 from fakevoice.cache import CachedFeature
-from fakevoice.config import Network, Plugin, Training
 from fakevoice.errors import FakevoiceError
 from fakevoice.networks import load_network, score_rows
+from fakevoice.settings import Network, Plugin, Training
 from fakevoice.trainer import FoldJob, train_fold
 
 CPU = torch.device("cpu")

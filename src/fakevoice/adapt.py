@@ -12,9 +12,9 @@ from torch import nn
 
 from fakevoice import lookup
 from fakevoice.cache import CachedFeature
-from fakevoice.config import Plugin
 from fakevoice.errors import ConfigError
 from fakevoice.networks import SCORING_BATCH, TrainedNetwork, to_device
+from fakevoice.settings import Plugin
 
 UNLABELED_SHARE = 0.25  # unlabeled clips beside each labelled one
 MIN_CLIPS = 2  # fewer have neither variance nor covariance

@@ -16,6 +16,7 @@ from fakevoice.exploration import load_clips
 from fakevoice.noise_bank import NoiseBank
 from fakevoice.places import Paths, paths
 from fakevoice.rendering import render_all
+from fakevoice.scenes import first_group
 from fakevoice.slices import label_and_probability
 from fakevoice.storage import read_array, read_json
 from fakevoice.tables import SCENE_TEXT, VOICE_TEXT, read_table
@@ -100,8 +101,7 @@ def describe_scenes(run: Run) -> pd.DataFrame:
     table["overlap_s"] = table["scene"].map(_overlap_s(voices)).fillna(0.0)
     difference_db = by_scene["gain_db"].max() - by_scene["gain_db"].min()
     table["level_difference_db"] = table["scene"].map(difference_db).where(table["n_voices"] > 1)
-    first = voices.drop_duplicates("scene").set_index("scene")["group"]
-    table["first_group"] = np.where(table["n_voices"] > 0, table["scene"].map(first), table["scene"])
+    table["first_group"] = first_group(table, voices)
     for column, source in (("groups", "group"), ("vocoders", "vocoder")):
         table[column] = by_scene[source].agg(_listed).reindex(table["scene"], fill_value="").to_numpy()
     for column, source in (("noise_kind", "noise"), ("event_kind", "event"), ("codec", "codec")):

@@ -7,7 +7,7 @@ import numpy as np
 
 from fakevoice import lookup
 from fakevoice.cache import CachedFeature
-from fakevoice.config import Plugin
+from fakevoice.settings import Plugin
 
 SAMPLE_FOR_STATISTICS = 2000
 

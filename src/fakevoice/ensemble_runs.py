@@ -11,6 +11,7 @@ from fakevoice.config import Config
 from fakevoice.ensemble import STACK, Blend, cross_fit, fit_blend
 from fakevoice.places import Paths
 from fakevoice.prior import adjust, estimate_shares, resample_by_weight, resample_to_shares
+from fakevoice.scenes import first_group
 from fakevoice.shortcuts import scene_weights
 from fakevoice.storage import read_array, write_array, write_json
 from fakevoice.tables import read_table, write_table
@@ -95,12 +96,12 @@ def _expected(
     measure, n_draws = lookup.load("metrics", config.metric).measure, config.ensemble.n_bootstrap
     adapted = resample_to_shares(target[rows], np.array(blend.prior), config.seed)
     expected = rows[adapted] if any(blend.shift) else rows
+    conditions = {"oof": (probability, np.arange(len(target)))}
+    if config.scenes.states and config.ensemble.discount_shortcuts:
+        conditions["discounted"] = (probability, rows)
+    conditions["expected"] = (adjust(probability, np.array(blend.shift)), expected)
     summary: dict = {"metric": config.metric}
-    for name, p, chosen in (
-        ("oof", probability, np.arange(len(target))),
-        ("discounted", probability, rows),
-        ("expected", adjust(probability, np.array(blend.shift)), expected),
-    ):
+    for name, (p, chosen) in conditions.items():
         low, high = bootstrap_interval(measure, target[chosen], p[chosen], groups[chosen], n_draws, config.seed)
         summary |= {f"{name}_score": measure(target[chosen], p[chosen]), f"{name}_low": low, f"{name}_high": high}
     return summary
@@ -128,12 +129,6 @@ def _member_table(
         for m, p in {**alone, "ensemble": ensemble}.items()
     ]
     return pd.DataFrame(table)
-
-
-def first_group(scenes: pd.DataFrame, voices: pd.DataFrame) -> np.ndarray:
-    """Group of each scene's first voice, or the scene itself: what errs together is resampled together."""
-    first = voices.drop_duplicates("scene").set_index("scene")["group"]
-    return scenes["scene"].map(first).fillna(scenes["scene"]).to_numpy(str)
 
 
 def _oof_table(

@@ -11,11 +11,12 @@ import pandas as pd
 from fakevoice import lookup, storage
 from fakevoice.adapt import MIN_CLIPS, batch_norms, last_linear
 from fakevoice.cache import CachedFeature, scored_splits
-from fakevoice.config import Config, Network, digest
+from fakevoice.config import Config, digest
 from fakevoice.errors import ConfigError
 from fakevoice.networks import choose_device, load_network, score_rows
 from fakevoice.places import Paths
 from fakevoice.progress import Progress
+from fakevoice.settings import Network
 from fakevoice.stacker import check_oof
 from fakevoice.tasks import head_states, network_targets, one_output_each
 from fakevoice.trainer import FoldJob, train_fold

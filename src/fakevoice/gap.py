@@ -8,7 +8,6 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import lightgbm
 import numpy as np
 import pandas as pd
 import soundfile
@@ -20,25 +19,13 @@ from fakevoice.cache import CachedFeature
 from fakevoice.ensemble import STACK, Blend
 from fakevoice.errors import ArtefactError
 from fakevoice.extraction import POOLED, pooled_names
-from fakevoice.noise_bank import NoiseBank
+from fakevoice.matching import held_out_log_odds
+from fakevoice.noise_bank import NoiseBank, noise_folds
 from fakevoice.scenes import draw_scenes
 from fakevoice.slices import auc_with_interval
 from fakevoice.storage import read_array, read_json
 
 QUANTILES = {"p10": 0.1, "median": 0.5, "p90": 0.9}
-N_ROUNDS = 80
-PARAMETERS = {
-    "objective": "binary",
-    "is_unbalance": True,  # log-odds as if there were as many unlabeled clips as scenes
-    "learning_rate": 0.08,
-    "num_leaves": 8,
-    "max_bin": 63,
-    "feature_fraction": 0.2,
-    "deterministic": True,
-    "force_row_wise": True,
-    "num_threads": 1,  # fixed, since sums depend on how they are split
-    "verbose": -1,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +72,7 @@ def separate(run: Run, n_scenes: int = 1500) -> Separation:
     scenes = run.scenes.iloc[np.sort(rows)]
     folder = run.paths.cache / read_json(run.paths.stage("features") / "features.json")[POOLED]
     pooled = CachedFeature(folder, "scenes").take(np.sort(rows)), CachedFeature(folder, "unlabeled").all()
-    # Clip i lent its noises to the scenes of fold i % n_folds: it is asked about together with them.
-    fold = np.concatenate([scenes["fold"], np.arange(len(clips)) % n_folds])
+    fold = np.concatenate([scenes["fold"], noise_folds(len(clips), n_folds)])
     is_unlabeled = np.repeat([False, True], [len(scenes), len(clips)])
     log_odds = held_out_log_odds(np.concatenate(pooled), is_unlabeled, fold, seed)
     return Separation(
@@ -95,28 +81,6 @@ def separate(run: Run, n_scenes: int = 1500) -> Separation:
         clips=clips[["id"]].assign(log_odds=log_odds[is_unlabeled]).reset_index(drop=True),
         columns=compare_columns(*pooled, pooled_names(run.config)),
     )
-
-
-def held_out_log_odds(columns: np.ndarray, is_unlabeled: np.ndarray, fold: np.ndarray, seed: int) -> np.ndarray:
-    """Log-odds of being an unlabeled clip, each row's by a model of the other folds.
-
-    Args:
-        columns: (n_rows, n_columns) float32.
-        is_unlabeled: (n_rows,) bool.
-        fold: (n_rows,) int.
-
-    Returns:
-        (n_rows,) float64.
-
-    Source: LightGBM, Ke et al. 2017.
-    """
-    log_odds = np.empty(len(columns))
-    for index in np.unique(fold):
-        rows = fold != index
-        leaf = {"min_data_in_leaf": int(np.clip(is_unlabeled[rows].sum() // 4, 1, 20)), "seed": seed}
-        booster = lightgbm.train(PARAMETERS | leaf, lightgbm.Dataset(columns[rows], is_unlabeled[rows]), N_ROUNDS)
-        log_odds[~rows] = booster.predict(columns[~rows], raw_score=True)
-    return log_odds
 
 
 def compare_columns(scenes: np.ndarray, unlabeled: np.ndarray, names: list[str]) -> pd.DataFrame:

@@ -12,14 +12,24 @@ Machine Learning", 2012, chapter 4.
 import lightgbm
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from fakevoice.pooling import pool_bands, pool_rhythm, pool_voicing
 from fakevoice.spectrum import dct_matrix, log_mel, power_spectrogram
 
 N_MELS, N_MFCC = 40, 24
-N_PARTS, N_ROUNDS = 5, 120
-N_THREADS = 2  # fixed, since sums depend on how they are split
+N_ROUNDS = 120
+PARAMETERS = {
+    "objective": "binary",
+    "is_unbalance": True,  # log-odds as if there were as many of both
+    "learning_rate": 0.05,
+    "num_leaves": 8,
+    "max_bin": 63,
+    "feature_fraction": 0.3,
+    "deterministic": True,
+    "force_row_wise": True,
+    "num_threads": 1,  # fixed, since sums depend on how they are split
+    "verbose": -1,
+}
 MAX_LOG_ODDS = 4.0  # a scene that is sure to be no unlabeled clip says no more than one that is very likely none
 RIDGE_ROWS = 30.0  # a condition seen in this many pilot scenes is believed by half
 BINS = {
@@ -51,51 +61,35 @@ def describe(waveform: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     return np.fromiter(columns.values(), np.float32, len(columns))
 
 
-def resemblance(pilot: np.ndarray, unlabeled: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
-    """How much each pilot scene looks like an unlabeled clip, by a classifier that did not see it.
+def held_out_log_odds(columns: np.ndarray, is_unlabeled: np.ndarray, fold: np.ndarray, seed: int) -> np.ndarray:
+    """Log-odds of being an unlabeled clip, each row's by a model of the other folds.
 
     Args:
-        pilot: (n_scenes, n_columns) of `describe`.
-        unlabeled: (n_clips, n_columns).
+        columns: (n_rows, n_columns) float32.
+        is_unlabeled: (n_rows,) bool.
+        fold: (n_rows,) int; a clip belongs to the fold that its noises are in.
 
     Returns:
-        (n_scenes,) float64 log-odds, 0 where nothing tells them apart; and the AUC of all of them, 0.5 at best.
+        (n_rows,) float64; 0 where nothing tells it apart.
+
+    Source: LightGBM, Ke et al. 2017.
     """
-    columns = np.concatenate([pilot, unlabeled])
-    is_unlabeled = np.repeat([0, 1], [len(pilot), len(unlabeled)])
-    part = np.random.default_rng([seed, 6]).permutation(np.arange(len(columns)) % N_PARTS)
     log_odds = np.empty(len(columns))
-    for index in range(N_PARTS):
-        booster = _fit(columns[part != index], is_unlabeled[part != index], seed)
-        log_odds[part == index] = booster.predict(columns[part == index], raw_score=True)
-    return log_odds[: len(pilot)], _auc(is_unlabeled, log_odds)
+    for index in np.unique(fold):
+        rows = fold != index
+        log_odds[~rows] = _fit(columns[rows], is_unlabeled[rows], seed).predict(columns[~rows], raw_score=True)
+    return log_odds
 
 
 def voice_probability(pilot: np.ndarray, is_voiced: np.ndarray, unlabeled: np.ndarray, seed: int) -> np.ndarray:
     """Probability that each unlabeled clip holds any voice, from the pilot scenes: (n_clips,) float64."""
-    return _fit(pilot, is_voiced.astype(int), seed).predict(unlabeled)
+    return _fit(pilot, is_voiced, seed).predict(unlabeled)
 
 
 def _fit(columns: np.ndarray, label: np.ndarray, seed: int) -> lightgbm.Booster:
-    parameters = {
-        "objective": "binary",
-        "is_unbalance": True,
-        "learning_rate": 0.05,
-        "num_leaves": 8,
-        "min_data_in_leaf": min(20, max(1, len(columns) // 20)),
-        "feature_fraction": 0.3,
-        "deterministic": True,
-        "force_row_wise": True,
-        "num_threads": N_THREADS,
-        "seed": seed,
-        "verbose": -1,
-    }
+    fewest = min(label.sum(), len(label) - label.sum())
+    parameters = PARAMETERS | {"min_data_in_leaf": int(np.clip(fewest // 4, 1, 20)), "seed": seed}
     return lightgbm.train(parameters, lightgbm.Dataset(columns, label), N_ROUNDS)
-
-
-def _auc(label: np.ndarray, score: np.ndarray) -> float:
-    n_ones = label.sum()
-    return float((rankdata(score)[label == 1].sum() - n_ones * (n_ones + 1) / 2) / (n_ones * (len(label) - n_ones)))
 
 
 def conditions(scenes: pd.DataFrame, voices: pd.DataFrame) -> pd.DataFrame:
@@ -131,7 +125,7 @@ def explain(table: pd.DataFrame, state: pd.Series, log_odds: np.ndarray) -> pd.S
     Args:
         table: of `conditions`, for the pilot scenes.
         state: their states.
-        log_odds: of `resemblance`.
+        log_odds: of `held_out_log_odds`.
 
     Returns:
         Indexed by ``condition=value``.

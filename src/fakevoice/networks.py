@@ -13,8 +13,8 @@ from torch import nn
 from fakevoice import lookup
 from fakevoice.batches import Standardizer, scoring_batches
 from fakevoice.cache import CachedFeature
-from fakevoice.config import Network, Plugin
 from fakevoice.errors import ArtefactError, FakevoiceError
+from fakevoice.settings import Network, Plugin
 from fakevoice.storage import write_bytes
 from fakevoice.tasks import membership
 

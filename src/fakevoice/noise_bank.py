@@ -73,10 +73,13 @@ class NoiseBank:
         return cls(pd.DataFrame(rows, columns=COLUMNS), np.concatenate([np.empty(0, np.float32), *sounds]))
 
 
+def noise_folds(n_clips: int, n_folds: int) -> np.ndarray:
+    """The fold of each unlabeled clip, in which all its noises are heard and in no other: (n_clips,) int."""
+    return np.arange(n_clips) % n_folds
+
+
 def mine_noises(clips: pd.DataFrame, folder: Path, sample_rate_hz: int, n_folds: int) -> NoiseBank:
     """Cut voiceless segments out of the unlabeled clips.
-
-    A clip's segments all belong to one fold, so that no noise is heard in training and in validation.
 
     Args:
         clips: clip table; only rows of the split ``unlabeled`` are read.
@@ -84,13 +87,13 @@ def mine_noises(clips: pd.DataFrame, folder: Path, sample_rate_hz: int, n_folds:
     unlabeled = clips[clips["split"] == "unlabeled"]
     searches = [_Search(c, folder / p, sample_rate_hz) for c, p in zip(unlabeled["id"], unlabeled["path"], strict=True)]
     found = run_parallel(_voiceless, searches, "scenes: mining noise", "clips")
-    return NoiseBank.join(
-        [
-            (searches[index].clip, start_s, index % n_folds, segment)
-            for index, segments in enumerate(found)
-            for start_s, segment in segments
-        ]
-    )
+    folds = noise_folds(len(searches), n_folds).tolist()
+    segments = [
+        (search.clip, start_s, fold, segment)
+        for search, fold, its_own in zip(searches, folds, found, strict=True)
+        for start_s, segment in its_own
+    ]
+    return NoiseBank.join(segments)
 
 
 def with_whole_clips(
@@ -104,12 +107,12 @@ def with_whole_clips(
     """
     unlabeled = clips[clips["split"] == "unlabeled"]
     whole = set(unlabeled["id"].iloc[chosen])
-    kept = [row for row in bank.table.itertuples() if row.clip not in whole]
+    kept, fold = [row for row in bank.table.itertuples() if row.clip not in whole], noise_folds(len(unlabeled), n_folds)
     found = [(row.clip, row.start_s, row.fold, bank[row.segment]) for row in kept]
     for index in chosen:
         waveform = read_audio(folder / unlabeled["path"].iloc[index], sample_rate_hz).waveform
         if rms(waveform) > MIN_RMS:
-            found.append((unlabeled["id"].iloc[index], 0.0, int(index) % n_folds, waveform / rms(waveform)))
+            found.append((unlabeled["id"].iloc[index], 0.0, int(fold[index]), waveform / rms(waveform)))
     return NoiseBank.join(found)
 
 

@@ -8,8 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from fakevoice.adapt import Adaptation
-from fakevoice.config import Config, Network
+from fakevoice.config import Config
 from fakevoice.networks import label_log_odds, state_membership, to_device
+from fakevoice.settings import Network
 from fakevoice.tasks import head_states
 
 Draw = Callable[[int, int], tuple[np.ndarray, np.ndarray]]

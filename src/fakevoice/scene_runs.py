@@ -9,9 +9,10 @@ import pandas as pd
 from fakevoice import matching
 from fakevoice.audio import fix_length, read_audio
 from fakevoice.config import Config
-from fakevoice.noise_bank import NoiseBank, mine_noises, with_whole_clips
+from fakevoice.noise_bank import NoiseBank, mine_noises, noise_folds, with_whole_clips
 from fakevoice.rendering import render_all
 from fakevoice.scenes import draw_scenes, plain_scenes
+from fakevoice.slices import auc_with_interval
 from fakevoice.workers import run_parallel
 
 N_PILOT, MIN_UNLABELED = 1500, 100
@@ -129,9 +130,13 @@ def _try_out(name: str, tables: Tables, bank: NoiseBank, world: _World) -> _Pilo
     """Render a pilot, and explain what tells it from the unlabeled clips."""
     scenes, voices = tables
     described = _describe_scenes(scenes, voices, bank, world)
-    log_odds, auc = matching.resemblance(described, world.heard, world.config.seed)
+    is_unlabeled = np.repeat([False, True], [len(described), len(world.heard)])
+    fold = np.concatenate([scenes["fold"], noise_folds(len(world.heard), world.config.folds.n_folds)])
+    both = np.concatenate([described, world.heard])
+    log_odds = matching.held_out_log_odds(both, is_unlabeled, fold, world.config.seed)
+    auc, *_ = auc_with_interval(is_unlabeled, log_odds)
     print(f"scenes: {name}, told from the unlabeled clips with AUC {auc:.3f} (0.5: not at all)", flush=True)
-    explained = matching.explain(matching.conditions(scenes, voices), scenes["state"], log_odds)
+    explained = matching.explain(matching.conditions(scenes, voices), scenes["state"], log_odds[~is_unlabeled])
     return _Pilot(name, described, auc, explained)
 
 

@@ -12,9 +12,10 @@ import pandas as pd
 
 from fakevoice import lookup
 from fakevoice.channel import CODECS
-from fakevoice.config import Config, Scenes
+from fakevoice.config import Config
 from fakevoice.errors import FoldsError
 from fakevoice.progress import track
+from fakevoice.settings import Scenes
 
 MIN_VOICE_S, JOINT_S = 1.2, 0.15
 SCENE_COLUMNS = [
@@ -84,6 +85,12 @@ def draw_scenes(
         scenes.append({**scene, "fold": fold, "seed": index})
         voices.extend(its_voices)
     return pd.DataFrame(scenes, columns=SCENE_COLUMNS), pd.DataFrame(voices, columns=VOICE_COLUMNS)
+
+
+def first_group(scenes: pd.DataFrame, voices: pd.DataFrame) -> np.ndarray:
+    """Group of each scene's first voice, or the scene itself: what errs together, (n_scenes,) str."""
+    first = voices.drop_duplicates("scene").set_index("scene")["group"]
+    return scenes["scene"].map(first).fillna(scenes["scene"]).to_numpy(str)
 
 
 def _maybe(rng: np.random.Generator, probability: float, value, otherwise):

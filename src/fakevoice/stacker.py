@@ -14,9 +14,10 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 
-from fakevoice.config import Config, Stacker
+from fakevoice.config import Config
 from fakevoice.errors import ArtefactError, LeakError
 from fakevoice.extraction import pooled_names
+from fakevoice.settings import Stacker
 from fakevoice.storage import write_text
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit, softmax
 
-from fakevoice.config import Config, Network
+from fakevoice.config import Config
+from fakevoice.settings import Network
 
 EPSILON = 1e-6
 

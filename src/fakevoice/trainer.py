@@ -20,10 +20,11 @@ from fakevoice import storage
 from fakevoice.adapt import estimate_batch_norm, unlabeled_size
 from fakevoice.batches import Augmentation, Standardizer, training_batches, unlabeled_batch
 from fakevoice.cache import CachedFeature
-from fakevoice.config import Config, Network, Training
+from fakevoice.config import Config
 from fakevoice.errors import FakevoiceError
 from fakevoice.networks import TrainedNetwork, build_model, choose_device, save_network
 from fakevoice.objective import Objective
+from fakevoice.settings import Network, Training
 from fakevoice.storage import write_text
 from fakevoice.tasks import head_states
 
