@@ -6,7 +6,7 @@ import pytest
 
 from fakevoice import lookup
 from fakevoice.errors import FakevoiceError
-from fakevoice.measuring import measure_submission
+from fakevoice.measuring import chance_ece, measure_submission
 
 IDS = [f"{index:03d}" for index in range(60)]
 STATES = np.resize(["none", "real", "fake", "real+real", "fake+fake", "real+fake"], 60)
@@ -79,3 +79,17 @@ def test_what_does_not_fit_is_refused(measured, submission, solution, damage, me
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FakevoiceError, match=r"nowhere\.csv"):
         measure_submission(tmp_path / "nowhere.csv", tmp_path / "solution.csv")
+
+
+def test_chance_leaves_an_ece():
+    probability = np.tile([[0.25, 0.75]], (400, 1))
+    spread = np.sqrt(0.25 * 0.75 / 400)
+    found = chance_ece(probability)
+    assert found == pytest.approx(np.sqrt(2 / np.pi) * spread, rel=0.15)  # one bin: the mean of |N(0, spread)|
+    assert chance_ece(np.tile([[0.25, 0.75]], (1600, 1))) == pytest.approx(found / 2, rel=0.2)
+    assert chance_ece(np.array([[0.0, 1.0]])).tolist() == [0.0, 0.0]
+
+
+def test_the_ece_of_chance_is_printed(measured, submission, solution):
+    both = chance_ece(submission[["fake", "real"]].to_numpy())
+    assert f"fake {both[0]:.4f}, real {both[1]:.4f}\n" in measured(submission, solution)

@@ -209,6 +209,11 @@ def test_vocoders_can_be_chosen(clips):
     assert set(voices["vocoder"]) == {"", "lpc"}
 
 
+def test_codecs_can_be_chosen(clips):
+    scenes, _ = draw_scenes(clips, NOISES, config_with("scenes.n_scenes=90", "scenes.codecs=[mp3,gsm]"))
+    assert set(scenes["codec"]) == {"", "mp3", "gsm"}
+
+
 def test_plain_scenes_are_the_clips(clips):
     scenes, voices = plain_scenes(clips.set_index(clips.index + 7))
     assert list(scenes) == SCENE_COLUMNS and list(voices) == VOICE_COLUMNS

@@ -99,6 +99,12 @@ def band_limit(waveform: np.ndarray, sample_rate_hz: int, cutoff_hz: float, low_
     return _filtered(waveform, response, sample_rate_hz)
 
 
+def check_codec(name: str) -> None:
+    """Raises ConfigError where there is no such codec."""
+    if name not in CODECS:
+        raise ConfigError(f"no codec {name!r}; {nearest(name, sorted(CODECS))}")
+
+
 def transcode(waveform: np.ndarray, sample_rate_hz: int, name: str, quality: float = 0.5) -> np.ndarray:
     """Encode and decode in memory.
 
@@ -109,8 +115,7 @@ def transcode(waveform: np.ndarray, sample_rate_hz: int, name: str, quality: flo
     Raises:
         ConfigError: no such codec.
     """
-    if name not in CODECS:
-        raise ConfigError(f"no codec {name!r}; {nearest(name, sorted(CODECS))}")
+    check_codec(name)
     rate_hz = _codec_rate_hz(name, sample_rate_hz)
     decoded = _through_file(soxr.resample(waveform, sample_rate_hz, rate_hz), rate_hz, name, quality)
     decoded = soxr.resample(decoded, rate_hz, sample_rate_hz)[: len(waveform)]  # without effect at equal rates

@@ -126,6 +126,7 @@ def _first_difference(old: Any, new: Any) -> str | None:
 
 def _check_plugins(config: Config) -> None:
     """Try every plug-in on a silent clip before any work, so that a long run does not end on a typing error."""
+    from fakevoice.channel import check_codec
     from fakevoice.extraction import check_features
     from fakevoice.fold_runs import check_networks
 
@@ -135,4 +136,6 @@ def _check_plugins(config: Config) -> None:
     for kind, names in (("noises", config.scenes.noises), ("vocoders", config.scenes.vocoders)):
         for name in names:
             lookup.load(kind, name)
+    for name in (*config.scenes.codecs, *filter(None, [config.scenes.container])):
+        check_codec(name)
     check_networks(config, shapes)

@@ -11,6 +11,8 @@ from fakevoice.errors import DataError
 from fakevoice.slices import pair_aucs
 from fakevoice.tables import read_table
 
+N_DRAWS = 200
+
 
 def measure_submission(submission: Path, solution: Path) -> str:
     """A readable table of `dacon_score` and its parts.
@@ -35,6 +37,10 @@ def measure_submission(submission: Path, solution: Path) -> str:
     metric = lookup.load("metrics", "dacon_score")
     low, high = bootstrap_interval(metric.measure, label, probability)
     lines = [metric.parts(label, probability, outputs).to_string(float_format="{:.4f}".format)]
+    floor = zip(outputs, chance_ece(probability), strict=True)
+    lines.append(
+        "ECE by chance, were these probabilities perfectly calibrated: " + ", ".join(f"{o} {v:.4f}" for o, v in floor)
+    )
     if "state" in both:
         pairs = pair_aucs(both["state"], probability, outputs).drop(columns="n")
         lines.append(pairs.to_string(index=False, float_format="{:.3f}".format))
@@ -42,6 +48,23 @@ def measure_submission(submission: Path, solution: Path) -> str:
         f"score {metric.measure(label, probability):.5f} (95 % interval {low:.4f} to {high:.4f}), n = {len(both)}"
     )
     return "\n".join(lines)
+
+
+def chance_ece(probability: np.ndarray) -> np.ndarray:
+    """The ECE that is left where labels are drawn by the probabilities themselves, the mean of some draws.
+
+    A bin of few clips never holds exactly the share that it promises.
+
+    Args:
+        probability: (n_clips, n_outputs).
+
+    Returns:
+        (n_outputs,) float64.
+    """
+    rng, measure = np.random.default_rng(0), lookup.load("metrics", "ece").measure
+    drawn = rng.random((N_DRAWS, *probability.shape)) < probability
+    columns = range(probability.shape[1])
+    return np.mean([[measure(label[:, [i]], probability[:, [i]]) for i in columns] for label in drawn], axis=0)
 
 
 def _read(path: Path) -> pd.DataFrame:

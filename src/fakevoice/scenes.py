@@ -113,6 +113,7 @@ class _FoldPool:
         self.mined = noise_table.loc[noise_table["fold"] == self.fold, "segment"].tolist()
         self.noises = self.law.noises or lookup.names("noises")
         self.vocoders = self.law.vocoders or lookup.names("vocoders")
+        self.codecs = self.law.codecs or sorted(CODECS)
 
     def draw(self, scene: str, state: str, rng: np.random.Generator) -> tuple[dict, list[dict]]:
         law = self.law
@@ -131,7 +132,7 @@ class _FoldPool:
             "noise_period_s": round(rng.uniform(1.0, 2 * self.clip_duration_s), 3),
             "event": _maybe(rng, law.event_probability, lambda: self._noise(rng), ""),
             "event_db": round(rng.uniform(-15.0, 5.0), 2),
-            "codec": _maybe(rng, law.codec_probability, lambda: str(rng.choice(sorted(CODECS))), ""),
+            "codec": _maybe(rng, law.codec_probability, lambda: str(rng.choice(self.codecs)), ""),
             "level_dbfs": round(rng.uniform(*law.level_dbfs), 2),
             "clipped": round(_maybe(rng, law.clipping_probability, lambda: rng.uniform(0.001, 0.02), 0.0), 4),
         }

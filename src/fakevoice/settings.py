@@ -72,8 +72,9 @@ class Scenes(Section):
     clipping_probability: float = Field(0.05, ge=0, le=1)
     container: str = ""  # codec of the files in which test clips come; every scene passes through it last
     matched: bool = False  # more are drawn, and those kept that are like the unlabeled clips, where there are enough
-    noises: list[str] = []
+    noises: list[str] = []  # of this and the next two: all that there are, where none is named
     vocoders: list[str] = []
+    codecs: list[str] = []
 
     @model_validator(mode="after")
     def _consistent(self) -> "Scenes":
