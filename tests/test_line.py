@@ -171,6 +171,6 @@ def test_logits_of_clips_that_are_gone_do_not_reach_the_ensemble(damageable):
 @pytest.mark.parametrize("word", ["scenes.codecs=[mp2]", "scenes.container=mp2"])
 def test_an_unknown_codec_stops_a_run_before_it_starts(finished_run, monkeypatch, tmp_path, word):
     monkeypatch.setenv("FAKEVOICE_HOME", str(tmp_path))
-    with pytest.raises(ConfigError, match="no codec 'mp2'.*mp3"):
+    with pytest.raises(ConfigError, match=r"no codec 'mp2'.*mp3"):
         run_line(load_config("demo", [*finished_run.overrides, word]))
     assert not list(tmp_path.rglob("manifest.json"))
