@@ -43,7 +43,7 @@ class AttentiveStatistics(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Stem, three stages that halve both axes, bands averaged in quarters, statistics over time, linear head."""
+    """Stem, three stages (the later two halve both axes), bands averaged in halves, statistics over time, head."""
 
     def __init__(self, n_outputs: int, width: int, n_blocks: int, dropout: float):
         super().__init__()
