@@ -9,7 +9,8 @@ from fakevoice.config import load_config
 from fakevoice.scenes import draw_scenes
 
 N_FOLDS, RATE = 2, 16_000
-CONFIG = load_config("demo", ["scenes.n_scenes=1200", f"folds.n_folds={N_FOLDS}"])
+EVERYTHING = ["scenes.codecs=[]", "scenes.gate_probability=0.15"]  # the demo draws less
+CONFIG = load_config("demo", ["scenes.n_scenes=1200", f"folds.n_folds={N_FOLDS}", *EVERYTHING])
 
 
 @pytest.fixture(scope="module")

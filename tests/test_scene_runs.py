@@ -31,6 +31,9 @@ CONFIG = load_config(
         "scenes.resynthesis_probability=0",
         "scenes.event_probability=0.05",
         "scenes.mined_noise_probability=0.15",
+        "scenes.gate_probability=0.15",
+        "scenes.noise_band_limit_probability=0.2",
+        "scenes.codecs=[]",
         "scenes.snr_db=[0,10]",
     ],
 )
@@ -88,7 +91,6 @@ def drawn_with(competition, config: Config = CONFIG, min_unlabeled: int = N_UNLA
     clips, folds, raw = competition
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOKY_MAX_CPU_COUNT", "1")
-        patch.setattr(matching, "N_THREADS", 1)  # two wait for each other where others compute too
         patch.setattr(scene_runs, "N_PILOT", 150)
         patch.setattr(scene_runs, "MIN_UNLABELED", min_unlabeled)
         return scene_runs.draw(clips, folds, raw, config)
@@ -224,7 +226,6 @@ def test_no_unlabeled_clip_is_lost_or_out_of_order(competition, monkeypatch):
 def test_the_stage_writes_what_was_matched_and_says_how_well(damageable, monkeypatch, capsys):
     folder = damageable.paths.stage("scenes")
     assert (folder / "pilots.csv").read_text() == "pilot,n_scenes,auc\n"  # nothing is matched unless asked for
-    monkeypatch.setattr(matching, "N_THREADS", 1)
     monkeypatch.setattr(scene_runs, "N_PILOT", 40)
     monkeypatch.setattr(scene_runs, "MIN_UNLABELED", 8)
     (folder / "manifest.json").unlink()

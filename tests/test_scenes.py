@@ -27,7 +27,8 @@ def table_of_clips() -> pd.DataFrame:
 
 
 def config_with(*words: str):
-    return load_config("demo", [f"scenes.n_scenes={N_SCENES}", f"folds.n_folds={N_FOLDS}", *words])
+    everything = ["scenes.codecs=[]", "scenes.gate_probability=0.15"]  # the demo draws less
+    return load_config("demo", [f"scenes.n_scenes={N_SCENES}", f"folds.n_folds={N_FOLDS}", *everything, *words])
 
 
 def draw_scenes(clips: pd.DataFrame, noises: pd.DataFrame, config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -87,8 +87,7 @@ def voice_probability(pilot: np.ndarray, is_voiced: np.ndarray, unlabeled: np.nd
 
 
 def _fit(columns: np.ndarray, label: np.ndarray, seed: int) -> lightgbm.Booster:
-    fewest = min(label.sum(), len(label) - label.sum())
-    parameters = PARAMETERS | {"min_data_in_leaf": int(np.clip(fewest // 4, 1, 20)), "seed": seed}
+    parameters = PARAMETERS | {"min_data_in_leaf": int(np.clip(len(columns) // 20, 1, 20)), "seed": seed}
     return lightgbm.train(parameters, lightgbm.Dataset(columns, label), N_ROUNDS)
 
 
