@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from fakevoice import matching, scene_runs
+from fakevoice import scene_runs
 from fakevoice.channel import rms
 from fakevoice.config import Config, load_config
 from fakevoice.line import run_line
