@@ -223,29 +223,28 @@ if is_comparable:
         display(Audio(waveform, rate=config.sample_rate_hz))
 
 # %% [markdown]
-# ## What the unlabeled clips asked for
+# ## What the unlabeled clips ask for
 #
-# Log-weights that matching gave the conditions of scenes, summed over its rounds: to the right is what unlabeled
-# clips have more of than the config draws, all other conditions being equal. The table says what became of it. A
-# condition that is asked for strongly and is still rare should be drawn more often (its key in `scenes`).
+# The same log-odds, explained by the conditions that scenes were drawn with: to the right is what the unlabeled clips
+# have more of than the scenes, all other conditions being equal. A condition that is asked for strongly and is rare
+# should be drawn more often, one that is refused less often (its key in `scenes`); below ±0.4 it is hardly worth it.
+# Where scenes were matched, the table says what matching made of the config.
 
 # %%
-if is_matched:
-    asked = matching.groupby("condition")["log_weight"].sum()
-    strongest = asked[asked.abs().nlargest(25).index].sort_values()
-    before, after = (
-        pd.get_dummies(conditions(part.scenes, part.voices), prefix_sep="=").mean()
-        for part in (as_configured(run, 2000), run)
-    )
+if is_comparable and len(separation.asked):
+    strongest = separation.asked[separation.asked.abs().nlargest(25).index].sort_values()
     figure, axes = plt.subplots(figsize=(9, 0.28 * len(strongest) + 1))
     axes.barh(strongest.index, strongest, color="lightsteelblue")
     axes.axvline(0, color="black", linewidth=1)
-    axes.set(xlabel="log-weight (nats; above 0: unlabeled clips ask for more of it)", ylabel="condition of scenes")
+    axes.set(xlabel="log-weight (nats; above 0: unlabeled clips have more of it)", ylabel="condition of scenes")
     plt.show()
-    shares = {"log_weight": strongest, "share as configured": before, "share as matched": after}
-    display(pd.DataFrame(shares).loc[strongest.index[::-1]].fillna(0.0))
+    drawn = {"share of scenes": run} | ({"share as configured": as_configured(run, 2000)} if is_matched else {})
+    shares = {
+        name: pd.get_dummies(conditions(part.scenes, part.voices), prefix_sep="=").mean() for name, part in drawn.items()
+    }
+    display(pd.DataFrame({"log_weight": strongest, **shares}).loc[strongest.index[::-1]].fillna(0.0))
 else:
-    print("nothing was matched: scenes.matched is false, or there are too few unlabeled clips")
+    print("no unlabeled clips to compare with, or scenes that are clips alone")
 
 # %% [markdown]
 # ## Which confusions cost the AUC

@@ -127,7 +127,7 @@ def test_arguments_of_plugins_are_checked_too(part, word, message):
         "networks.mel.training.batch_size=1",
         "networks.mel.training.warmup_fraction=1",
         "stacker.feature_fraction=0",
-        "ensemble.shrinkage=2",
+        "ensemble.penalty=0",
         "classes=[fake,fake]",
         "classes=[fake,real,fake]",
         "task=binary",

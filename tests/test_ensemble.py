@@ -38,25 +38,55 @@ def blend(logits, target, config) -> Blend:
     return fit_blend(logits, target, MEMBERS, config)
 
 
-def test_weights_sum_to_one_and_favour_who_knows(blend):
-    assert sum(blend.weights) == pytest.approx(1)
-    assert min(blend.weights) > 0  # drawn back towards equal ones
-    assert blend.members[int(np.argmax(blend.weights))] == "mfcc"
+def auc(target: np.ndarray, probability: np.ndarray) -> float:
+    return lookup.load("metrics", "auc").measure(target, probability)
 
 
-@pytest.mark.parametrize("metric", ["dacon_score", "auc"])  # lower is better, higher is better
-def test_the_better_member_wins_whatever_the_sign_of_the_metric(logits, target, config, metric):
-    weights = fit_blend(logits, target, MEMBERS, config.model_copy(update={"metric": metric})).weights
-    assert np.argmax(weights) == 1
+def test_who_knows_more_weighs_more_and_the_blend_knows_most(blend, logits, target):
+    first, second, third = np.abs(np.array(blend.weights).reshape(4, 3, 2)).sum(axis=(0, 2)) * logits.std(axis=(0, 2))
+    assert second > 2 * first > 2 * third
+    assert auc(target, blend.probability(logits)) > auc(target, expit(logits[:, 1]))
 
 
-def test_full_shrinkage_is_equal_weights(logits, target, config):
-    equal = config.model_copy(update={"ensemble": Ensemble(shrinkage=1.0)})
-    assert fit_blend(logits, target, MEMBERS, equal).weights == pytest.approx([1 / 3] * 3)
+def test_a_larger_penalty_draws_all_weights_to_nothing(logits, target, config):
+    none = config.model_copy(update={"ensemble": Ensemble(penalty=1e9)})
+    blend = fit_blend(logits, target, MEMBERS, none)
+    assert np.abs(blend.weights).max() < 1e-4
+    assert blend.probability(logits) == pytest.approx(np.tile(target.mean(axis=0), (len(target), 1)), abs=1e-3)
+
+
+def test_the_unit_of_a_member_does_not_matter(blend, logits, target, config):
+    scaled = logits * np.array([1.0, 100.0, 0.01])[:, None]
+    other = fit_blend(scaled, target, MEMBERS, config)
+    assert other.probability(scaled) == pytest.approx(blend.probability(logits), abs=1e-3)
 
 
 def test_one_member_alone(logits, target, config):
-    assert fit_blend(logits[:, :1], target, ["mel"], config).weights == [1.0]
+    alone = fit_blend(logits[:, 1:2], target, ["mfcc"], config)
+    assert auc(target, alone.probability(logits[:, 1:2])) == pytest.approx(auc(target, expit(logits[:, 1])), abs=0.02)
+
+
+def test_what_is_heard_together_is_learned(config):
+    """The evidence says that one of two is heard, and not which: neither logit alone tells anything of the other."""
+    rng = np.random.default_rng(2)
+    heard = rng.integers(0, 3, 900)
+    target = np.array([[0, 0], [1, 0], [0, 1]], np.float32)[heard]
+    logits = np.where(heard > 0, 2.0, -2.0)[:, None, None] + rng.normal(size=(900, 1, 2)) * [0.1, 1.0]
+    logits[:, 0, 1] -= 3.0 * (heard == 1)
+    blend = fit_blend(logits, target, ["mel"], config)
+    assert blend.combinations == [[0, 0], [0, 1], [1, 0]]
+    both = blend.probability(logits)
+    assert (both.sum(axis=1) < 1.001).all()  # they exclude each other, and so do their probabilities
+    assert auc(target, both) > 0.95 > auc(target, expit(logits[:, 0]))
+
+
+@pytest.mark.parametrize("outputs", [[[0, 1]], [[0, 1], [1, 1]]], ids=["one combination", "two"])
+def test_labels_that_never_change(logits, config, outputs):
+    target = np.resize(np.array(outputs, np.float32), (240, 2))
+    probability = fit_blend(logits, target, MEMBERS, config).probability(logits)
+    assert np.isfinite(probability).all() and (probability[:, 1] > 1 - 1e-5).all()
+    if len(outputs) == 1:
+        assert (probability[:, 0] < 1e-5).all()
 
 
 def test_the_prior_is_the_share_of_each_output(blend, target):
@@ -78,10 +108,18 @@ def test_a_saved_blend_of_another_version_is_refused(blend, change):
 
 def test_probability_by_hand(blend):
     identity = lookup.load("calibrators", "identity").fit(np.zeros(4), np.array([0, 1, 0, 1]))
-    known = {"members": ["a", "b"], "weights": [0.25, 0.75], "calibrator": "identity", "parameters": [identity] * 2}
-    blend = replace(blend, **known, shift=[0.0, 0.0], task="multilabel")
+    known = {
+        "combinations": [[0, 0], [1, 0], [1, 1]],
+        "weights": [[0.0] * 4, [1.0, 0.0, 0.5, 0.0], [0.0, 1.0, 0.0, 0.5]],
+        "intercepts": [0.0, 0.5, -0.5],
+        "calibrator": "identity",
+        "parameters": [identity] * 2,
+    }
+    blend = replace(blend, members=["a", "b"], **known, shift=[0.0, 0.0], task="multilabel")
     logits = np.array([[[1.0, 0.0], [3.0, -2.0]]])
-    assert blend.probability(logits) == pytest.approx(expit(np.array([[2.5, -1.5]])))
+    none, first, both = np.exp([0.0, 1.0 + 1.5 + 0.5, -1.0 - 0.5])
+    expected = np.array([[first + both, both]]) / (none + first + both)
+    assert blend.probability(logits) == pytest.approx(expected)
     assert replace(blend, task="multiclass").probability(logits).sum() == pytest.approx(1)
 
 

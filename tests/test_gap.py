@@ -99,3 +99,19 @@ def test_predictions_are_those_that_the_shares_were_counted_from(run):
     shares = estimate_shares(probability, simulated, run.config.ensemble.pseudo_share)
     assert shares.tolist() == pytest.approx(expected, abs=1e-5)
     assert expected != pytest.approx(simulated.tolist(), abs=1e-3)
+    error = np.array([run.metrics["shares"][output]["error"] for output in run.config.outputs])
+    assert ((error > 0) & (error < 1)).all()
+
+
+def test_what_is_asked_for_is_what_tells_scenes_apart(run, monkeypatch):
+    codec = run.scenes.set_index("scene")["codec"]
+    assert (codec == "mp3").sum() > 3
+
+    def prefer_mp3(columns, is_unlabeled, fold, seed):
+        return np.concatenate([3.0 * (run.scenes["codec"] == "mp3"), np.zeros(is_unlabeled.sum())])
+
+    monkeypatch.setattr(gap, "held_out_log_odds", prefer_mp3)
+    asked = gap.separate(run).asked
+    assert asked.idxmax() == "codec=mp3" and asked["codec=mp3"] > 0.1 > asked.drop("codec=mp3").max() / 2
+    plain = run.config.model_copy(update={"scenes": run.config.scenes.model_copy(update={"states": {}})})
+    assert gap.separate(replace(run, config=plain)).asked.empty

@@ -49,7 +49,7 @@ def test_same_seed_in_another_folder_gives_the_same_bytes(finished_run, damageab
         ("folds.n_folds=3", after("folds")),
         ("folds.groups=derived", after("folds")),
         ("stacker.n_rounds=11", after("stack")),
-        ("ensemble.shrinkage=0.5", after("ensemble")),
+        ("ensemble.penalty=0.5", after("ensemble")),
         ("metric=brier", after("ensemble")),
         ("on_error=mark", after("prepare")),
     ],
@@ -90,7 +90,7 @@ def test_another_number_of_bands_makes_that_feature_anew(damageable):
         ("stacker", "stack"),
         ("stack_runs", "stack"),
         ("ensemble", "ensemble"),
-        ("calibrators/platt", "ensemble"),
+        ("calibrators/identity", "ensemble"),
         ("metrics/dacon_score", "ensemble"),
         ("metrics/auc", "ensemble"),
         ("predictions", "ensemble"),
@@ -155,7 +155,7 @@ def test_a_change_of_one_network_trains_that_one_alone(damageable):
 
 def test_a_forced_stage_never_deletes_an_earlier_submission(damageable):
     earlier = damageable.submission()
-    config = load_config("demo", [*damageable.overrides, "ensemble.shrinkage=1.0", "ensemble.calibrator=identity"])
+    config = load_config("demo", [*damageable.overrides, "ensemble.penalty=9.0", "ensemble.calibrator=platt"])
     assert run_line(config, force="submission")
     assert earlier.is_file() and len(list(earlier.parent.glob("demo-*.csv"))) == 2
 

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from fakevoice.prior import LEAST, adjust, estimate_shares, log_odds_shift, resample_by_weight, resample_to_shares
+from fakevoice.prior import (
+    LEAST,
+    adjust,
+    estimate_shares,
+    log_odds_shift,
+    resample_by_weight,
+    resample_to_shares,
+    share_error,
+)
 
 SIMULATED = np.array([0.5])
 
@@ -40,6 +48,29 @@ def test_unshifted_clips_stay_unshifted_on_average():
 def test_the_estimate_stays_off_the_ends():
     assert estimate_shares(np.full((50, 1), 1e-6), SIMULATED, 0.0)[0] >= LEAST
     assert estimate_shares(np.full((50, 1), 1 - 1e-6), SIMULATED, 0.0)[0] <= 1 - LEAST
+
+
+def clips_in_folds(n_clips: int, moved: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probability, target and fold of clips; those of fold 0 sound more positive than they are."""
+    fold, target = np.arange(n_clips) % 4, (np.random.default_rng(0).random((n_clips, 1)) < 0.5).astype(float)
+    evidence = np.random.default_rng(1).standard_normal(target.shape) + 1.5 * target - 0.75
+    return expit(1.5 * (evidence + moved * (fold == 0)[:, None])), target, fold
+
+
+def test_the_error_is_of_chance_where_folds_are_alike():
+    clips = clips_in_folds(80_000)
+    few, many = (share_error(*clips, n_clips, 0.0, seed=0) for n_clips in (200, 3200))
+    assert few[0] == pytest.approx(0.04, abs=0.015) and many[0] == pytest.approx(few[0] / 4, rel=0.4)
+    assert share_error(*clips, 200, 0.0, seed=0) == few
+    assert share_error(*clips, 3200, 100.0, seed=0)[0] < few[0]  # nothing is counted, and folds are as simulated
+
+
+def test_a_fold_in_which_all_sound_fake_is_an_error_of_the_count():
+    alike, unlike = (share_error(*clips_in_folds(20_000, moved), 3200, 0.0, seed=0)[0] for moved in (0.0, 1.0))
+    probability, target, fold = clips_in_folds(20_000, 1.0)
+    counted = estimate_shares(probability[fold == 0], target.mean(axis=0), 0.0)[0]
+    assert counted > 0.65 and unlike == pytest.approx((counted - 0.5) / 2, abs=0.03)  # one fold of four
+    assert unlike > 4 * alike
 
 
 def test_adjusting_by_nothing_changes_nothing_and_order_always_stays():

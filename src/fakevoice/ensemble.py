@@ -1,13 +1,15 @@
-"""Blends networks and stacker and calibrates the result to the competition's score.
+"""Blends networks and stacker into one calibrated probability of each output.
 
-Every number that is printed comes from cross-fitting: weights and calibrators that score fold k were
-fitted on the other folds. The ones that score new clips are fitted on all folds.
+The blend is a model of what is heard as a whole: nothing, a fake voice, a real one, both. Outputs are sums over
+that, so that they fit together. Every number that is printed comes from cross-fitting: the blend that scores fold k
+was fitted on the other folds. The one that scores new clips is fitted on all folds.
 """
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
 
 from fakevoice import lookup
 from fakevoice.config import Config
@@ -16,7 +18,7 @@ from fakevoice.prior import adjust, log_odds_shift
 from fakevoice.progress import track
 from fakevoice.tasks import normalise
 
-N_CANDIDATES = 48
+MAX_LOG_ODDS, SMALLEST_DEVIATION, MAX_ITERATIONS = 14.0, 1e-6, 1000
 STACK = "stack"  # the stacker's name among the members, and its stage
 
 
@@ -25,15 +27,18 @@ class Blend:
     """What turns the members' logits into probabilities; plain values, so that it is saved as JSON.
 
     Attributes:
-        members: names, in the order of the weights.
-        weights: sum to 1.
+        members: names, in the order of their logits.
+        combinations: of labels that occur together, n_outputs of 0 and 1 each.
+        weights, intercepts: per combination, of all members' logits, member by member.
         calibrator: plug-in name; `parameters` holds its fitted values, one entry per output.
         prior: share of each output that is expected, predicted for clips that cannot be read.
         shift: added to the log-odds of each output, where it is not as frequent as in the scenes.
     """
 
     members: list[str]
-    weights: list[float]
+    combinations: list[list[int]]
+    weights: list[list[float]]
+    intercepts: list[float]
     calibrator: str
     parameters: list[dict[str, Any]]
     prior: list[float]
@@ -65,7 +70,8 @@ class Blend:
         Returns:
             (n_clips, n_outputs) float64.
         """
-        blended = np.einsum("cmo,m->co", logits, np.array(self.weights))
+        scores = logits.reshape(len(logits), -1) @ np.array(self.weights).T + np.array(self.intercepts)
+        blended = _log_odds(scores, np.array(self.combinations, bool))
         apply = lookup.load("calibrators", self.calibrator).apply
         columns = [apply(parameters, blended[:, i]) for i, parameters in enumerate(self.parameters)]
         return normalise(adjust(np.stack(columns, axis=1), np.array(self.shift)), self.task)
@@ -77,32 +83,59 @@ class Blend:
 
 
 def fit_blend(logits: np.ndarray, target: np.ndarray, members: list[str], config: Config) -> Blend:
-    """Weights by search over the simplex for the best score after calibration, drawn back towards equal ones.
+    """Multinomial logistic regression of the combination of labels on all members' logits, then the calibrator.
+
+    Source: stacking, Wolpert 1992; the regression as a calibrator of several classes at once: Kull et al.,
+    "Beyond temperature scaling", 2019, section 3 (matrix scaling with a penalty).
 
     Args:
         logits: (n_clips, n_members, n_outputs) out-of-fold.
         target: (n_clips, n_outputs) of 0 and 1.
     """
-    metric = lookup.load("metrics", config.metric)
-    n_members = len(members)
-    equal = np.full(n_members, 1.0 / n_members)
-    drawn = np.random.default_rng([config.seed, 4]).dirichlet(np.ones(n_members), N_CANDIDATES)
-    candidates = [equal, *np.eye(n_members), *drawn] if n_members > 1 else [equal]
-    blends = [_calibrated(logits, target, members, weights, config) for weights in candidates]
-    scores = [metric.measure(target, blend.probability(logits)) for blend in blends]
-    best = candidates[int(np.argmax(scores) if metric.GREATER_IS_BETTER else np.argmin(scores))]
-    shrinkage = config.ensemble.shrinkage
-    return _calibrated(logits, target, members, (1 - shrinkage) * best + shrinkage * equal, config)
-
-
-def _calibrated(
-    logits: np.ndarray, target: np.ndarray, members: list[str], weights: np.ndarray, config: Config
-) -> Blend:
+    combinations, heard = np.unique(target.astype(int), axis=0, return_inverse=True)
+    weights, intercepts = _regress(logits.reshape(len(logits), -1), heard.ravel(), config.ensemble.penalty)
+    log_odds = _log_odds(logits.reshape(len(logits), -1) @ weights.T + intercepts, combinations.astype(bool))
     fit = lookup.load("calibrators", config.ensemble.calibrator).fit
-    blended = np.einsum("cmo,m->co", logits, weights)
-    parameters = [fit(blended[:, i], target[:, i]) for i in range(target.shape[1])]
-    prior, shift = target.mean(axis=0).tolist(), [0.0] * target.shape[1]
-    return Blend(members, weights.tolist(), config.ensemble.calibrator, parameters, prior, shift, config.task)
+    return Blend(
+        members=members,
+        combinations=combinations.tolist(),
+        weights=weights.tolist(),
+        intercepts=intercepts.tolist(),
+        calibrator=config.ensemble.calibrator,
+        parameters=[fit(log_odds[:, i], target[:, i]) for i in range(target.shape[1])],
+        prior=target.mean(axis=0).tolist(),
+        shift=[0.0] * target.shape[1],
+        task=config.task,
+    )
+
+
+def _regress(x: np.ndarray, heard: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (n_combinations, n_columns) and intercepts of the softmax; zeros where there is one combination only."""
+    n_combinations, deviation = heard.max() + 1, np.maximum(x.std(axis=0), SMALLEST_DEVIATION)
+    if n_combinations == 1:
+        return np.zeros((1, x.shape[1])), np.zeros(1)
+    model = LogisticRegression(C=1 / penalty, max_iter=MAX_ITERATIONS).fit(x / deviation, heard)
+    if n_combinations == 2:  # one row stands for both there
+        return np.vstack([np.zeros_like(deviation), model.coef_[0] / deviation]), np.array([0.0, model.intercept_[0]])
+    return model.coef_ / deviation, model.intercept_
+
+
+def _log_odds(scores: np.ndarray, holds: np.ndarray) -> np.ndarray:
+    """Log-odds of each output: the combinations that hold it against all others.
+
+    Args:
+        scores: (n_clips, n_combinations), logarithms of probabilities up to a constant of each clip.
+        holds: (n_combinations, n_outputs) bool.
+
+    Returns:
+        (n_clips, n_outputs) float64 within ±MAX_LOG_ODDS, at the end where no clip told both sides.
+    """
+    columns = [
+        np.logaddexp.reduce(scores[:, held], axis=1, initial=-np.inf)
+        - np.logaddexp.reduce(scores[:, ~held], axis=1, initial=-np.inf)
+        for held in holds.T
+    ]
+    return np.clip(np.stack(columns, axis=1), -MAX_LOG_ODDS, MAX_LOG_ODDS)
 
 
 def cross_fit(

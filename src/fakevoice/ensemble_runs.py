@@ -10,7 +10,7 @@ from fakevoice.bootstrap import bootstrap_interval
 from fakevoice.config import Config
 from fakevoice.ensemble import STACK, Blend, cross_fit, fit_blend
 from fakevoice.places import Paths
-from fakevoice.prior import adjust, estimate_shares, resample_by_weight, resample_to_shares
+from fakevoice.prior import adjust, estimate_shares, resample_by_weight, resample_to_shares, share_error
 from fakevoice.scenes import first_group
 from fakevoice.shortcuts import scene_weights
 from fakevoice.storage import read_array, write_array, write_json
@@ -29,11 +29,11 @@ def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.
     probability = cross_fit(oof, target, fold, members, config, rows)
     table = _member_table(oof, target, fold, members, probability, rows, config)
     simulated = fit_blend(oof[rows], target[rows], members, config)
-    blend = _adapted(simulated, paths, config)
+    shares = _shares(simulated, (probability[rows], target[rows], fold[rows]), paths, config)
+    blend = simulated.at_shares(shares.loc["expected"].to_numpy())
     groups = first_group(scenes, voices)
     summary = _expected(probability, target, groups, rows, blend, config)
-    summary["weights"] = dict(zip(members, blend.weights, strict=True))
-    summary["shares"] = _shares(simulated, blend, config)
+    summary["shares"] = shares.to_dict()
     files = {"ensemble.json": blend.to_dict(), "config.json": config.model_dump(mode="json"), "metrics.json": summary}
     for name, value in files.items():
         write_json(folder / name, value)
@@ -77,16 +77,29 @@ def _load(paths: Paths, members: list[str], split: str, axis: int) -> np.ndarray
     return np.stack([read_array(file) for file in files], axis=axis)
 
 
-def _adapted(blend: Blend, paths: Paths, config: Config) -> Blend:
-    """The blend at the shares that the unlabeled clips show, where scenes were simulated and there are such clips.
+def _shares(
+    blend: Blend, judged: tuple[np.ndarray, np.ndarray, np.ndarray], paths: Paths, config: Config
+) -> pd.DataFrame:
+    """How often each output is heard: in the scenes, and by what the unlabeled clips show.
 
     Each fold model's answer is counted by itself: it is for single models that the calibration was fitted.
+
+    Args:
+        judged: probability, target and fold of the scenes that the ensemble is judged by.
+
+    Returns:
+        A column per output; rows simulated, expected and, where scenes were simulated and there are unlabeled clips,
+        error: how far off such a count is on a fold held back.
     """
+    simulated = np.array(blend.prior)
+    table = pd.DataFrame([simulated, simulated], ["simulated", "expected"], config.outputs)
     if not config.scenes.states or not (paths.stage(STACK) / "unlabeled.npy").is_file():
-        return blend
+        return table
     chains = _load(paths, blend.members, "unlabeled", axis=2)  # (n_folds, n_clips, n_members, n_outputs)
-    probability = blend.probability(chains.reshape(-1, *chains.shape[2:]))
-    return blend.at_shares(estimate_shares(probability, np.array(blend.prior), config.ensemble.pseudo_share))
+    probability, pseudo_share = blend.probability(chains.reshape(-1, *chains.shape[2:])), config.ensemble.pseudo_share
+    table.loc["expected"] = estimate_shares(probability, simulated, pseudo_share)
+    table.loc["error"] = share_error(*judged, chains.shape[1], pseudo_share, config.seed)
+    return table
 
 
 def _expected(
@@ -105,11 +118,6 @@ def _expected(
         low, high = bootstrap_interval(measure, target[chosen], p[chosen], groups[chosen], n_draws, config.seed)
         summary |= {f"{name}_score": measure(target[chosen], p[chosen]), f"{name}_low": low, f"{name}_high": high}
     return summary
-
-
-def _shares(simulated: Blend, adapted: Blend, config: Config) -> dict[str, dict[str, float]]:
-    pairs = zip(config.outputs, simulated.prior, adapted.prior, strict=True)
-    return {output: {"simulated": before, "expected": after} for output, before, after in pairs}
 
 
 def _member_table(
@@ -161,5 +169,8 @@ def _report(table: pd.DataFrame, summary: dict, config: Config) -> None:
         print(f"{config.metric} {summary[f'{name}_score']:.4f} (95 % interval {low:.4f} to {high:.4f}), {condition}")
     if simulated:
         for output, share in summary["shares"].items():
-            print(f"  {output} is heard in {share['expected']:.3f} of the clips (simulated {share['simulated']:.3f})")
+            off = f", give or take {share['error']:.3f}" if "error" in share else ""
+            print(
+                f"  {output} is heard in {share['expected']:.3f}{off} of the clips (simulated {share['simulated']:.3f})"
+            )
         print("all on scenes of groups that no model saw; they assume noises, rooms and codecs like the simulated ones")

@@ -19,7 +19,7 @@ from fakevoice.cache import CachedFeature
 from fakevoice.ensemble import STACK, Blend
 from fakevoice.errors import ArtefactError
 from fakevoice.extraction import POOLED, pooled_names
-from fakevoice.matching import held_out_log_odds
+from fakevoice.matching import conditions, explain, held_out_log_odds
 from fakevoice.noise_bank import NoiseBank, noise_folds
 from fakevoice.scenes import draw_scenes
 from fakevoice.slices import auc_with_interval
@@ -37,6 +37,8 @@ class Separation:
             tells them apart.
         scenes: scene and log_odds, of being an unlabeled clip, for the scenes that were compared.
         clips: id and log_odds of all unlabeled clips.
+        asked: log-weight of each condition of the scenes, ``condition=value``: above 0, the unlabeled clips have more
+            of it, all other conditions being equal; empty where scenes are clips alone.
         columns: column of the pooled features as index; auc of the column alone (above 0.5: higher in the unlabeled
             clips), then scenes_<quantile> and unlabeled_<quantile>; what tells most comes first.
     """
@@ -46,6 +48,7 @@ class Separation:
     high: float
     scenes: pd.DataFrame
     clips: pd.DataFrame
+    asked: pd.Series
     columns: pd.DataFrame
 
 
@@ -79,8 +82,15 @@ def separate(run: Run, n_scenes: int = 1500) -> Separation:
         *auc_with_interval(is_unlabeled, log_odds),
         scenes=scenes[["scene"]].assign(log_odds=log_odds[~is_unlabeled]).reset_index(drop=True),
         clips=clips[["id"]].assign(log_odds=log_odds[is_unlabeled]).reset_index(drop=True),
+        asked=_asked(run, scenes, log_odds[~is_unlabeled]),
         columns=compare_columns(*pooled, pooled_names(run.config)),
     )
+
+
+def _asked(run: Run, scenes: pd.DataFrame, log_odds: np.ndarray) -> pd.Series:
+    if not run.config.scenes.states:
+        return pd.Series(dtype=float)
+    return explain(conditions(scenes, run.voices[run.voices["scene"].isin(scenes["scene"])]), scenes["state"], log_odds)
 
 
 def compare_columns(scenes: np.ndarray, unlabeled: np.ndarray, names: list[str]) -> pd.DataFrame:

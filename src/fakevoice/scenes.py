@@ -89,8 +89,8 @@ def draw_scenes(
 
 def first_group(scenes: pd.DataFrame, voices: pd.DataFrame) -> np.ndarray:
     """Group of each scene's first voice, or the scene itself: what errs together, (n_scenes,) str."""
-    first = voices.drop_duplicates("scene").set_index("scene")["group"]
-    return scenes["scene"].map(first).fillna(scenes["scene"]).to_numpy(str)
+    group = scenes["scene"].map(voices.drop_duplicates("scene").set_index("scene")["group"])
+    return np.where(group.isna(), scenes["scene"], group).astype(str)
 
 
 def _maybe(rng: np.random.Generator, probability: float, value, otherwise):

@@ -156,10 +156,10 @@ class Stacker(Section):
 
 
 class Ensemble(Section):
-    """The blend over networks and stacker, and its calibration."""
+    """The blend of networks and stacker, and what calibrates it further."""
 
-    calibrator: str = "platt"
-    shrinkage: float = Field(0.3, ge=0, le=1)  # of the fitted weights towards equal ones
+    penalty: float = Field(1.0, gt=0)  # L2, on the weight of each member's logits in units of their deviation
+    calibrator: str = "identity"
     n_bootstrap: int = Field(500, ge=10)
     discount_shortcuts: bool = True  # judge by scenes weighted so that how a voice was recorded tells no label
     pseudo_share: float = Field(0.1, ge=0)  # weight of the simulated prior against what the unlabeled clips show
