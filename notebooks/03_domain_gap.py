@@ -238,9 +238,9 @@ if is_comparable and len(separation.asked):
     axes.axvline(0, color="black", linewidth=1)
     axes.set(xlabel="log-weight (nats; above 0: unlabeled clips have more of it)", ylabel="condition of scenes")
     plt.show()
-    drawn = {"share of scenes": run} | ({"share as configured": as_configured(run, 2000)} if is_matched else {})
+    tables = {"share of scenes": run} | ({"share as configured": as_configured(run, 2000)} if is_matched else {})
     shares = {
-        name: pd.get_dummies(conditions(part.scenes, part.voices), prefix_sep="=").mean() for name, part in drawn.items()
+        name: pd.get_dummies(conditions(part.scenes, part.voices), prefix_sep="=").mean() for name, part in tables.items()
     }
     display(pd.DataFrame({"log_weight": strongest, **shares}).loc[strongest.index[::-1]].fillna(0.0))
 else:

@@ -7,6 +7,7 @@ from scipy.special import expit
 from fakevoice.prior import (
     LEAST,
     adjust,
+    draw_tests,
     estimate_shares,
     log_odds_shift,
     resample_by_weight,
@@ -108,3 +109,18 @@ def test_rows_are_drawn_by_weight_within_their_fold():
     assert np.bincount(fold[rows]).tolist() == [3000, 1000] and (weight[rows] > 0).all()
     assert (weight[rows] == 3).mean() == pytest.approx(0.75, abs=0.03)
     assert np.array_equal(rows, resample_by_weight(weight, fold, seed=0))
+
+
+def test_tests_as_they_may_come_have_other_voices_and_other_shares():
+    target, groups = np.random.default_rng(0).random((6_000, 2)) < 0.5, np.repeat(np.arange(60), 100)
+    shares, error = np.array([0.4, 0.6]), np.array([0.0, 0.1])
+    tests = list(draw_tests(target, groups, shares, error, 1000, 200, seed=0))
+    found = np.array([target[rows].mean(axis=0) for rows in tests])
+    assert {len(rows) for rows in tests} == {1000}
+    assert found.mean(axis=0) == pytest.approx(shares, abs=0.02)
+    chance = np.sqrt(shares * (1 - shares) / 1000)
+    assert found.std(axis=0) == pytest.approx(np.sqrt(error**2 + chance**2), rel=0.15)
+    of_group = np.array([np.bincount(groups[rows], minlength=60) for rows in tests]) / (1000 / 60)
+    assert of_group.std() == pytest.approx(1.0, abs=0.15)  # exponential weights; .24 by chance alone
+    again = list(draw_tests(target, groups, shares, error, 1000, 200, seed=0))
+    assert all(np.array_equal(a, b) for a, b in zip(tests, again, strict=True))

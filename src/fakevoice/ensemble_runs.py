@@ -10,7 +10,7 @@ from fakevoice.bootstrap import bootstrap_interval
 from fakevoice.config import Config
 from fakevoice.ensemble import STACK, Blend, cross_fit, fit_blend
 from fakevoice.places import Paths
-from fakevoice.prior import adjust, estimate_shares, resample_by_weight, resample_to_shares, share_error
+from fakevoice.prior import adjust, draw_tests, estimate_shares, resample_by_weight, share_error
 from fakevoice.scenes import first_group
 from fakevoice.shortcuts import scene_weights
 from fakevoice.storage import read_array, write_array, write_json
@@ -32,14 +32,21 @@ def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.
     shares = _shares(simulated, (probability[rows], target[rows], fold[rows]), paths, config)
     blend = simulated.at_shares(shares.loc["expected"].to_numpy())
     groups = first_group(scenes, voices)
-    summary = _expected(probability, target, groups, rows, blend, config)
+    test, summary = _test_probability(blend, paths, config), _scores(probability, target, groups, rows, config)
+    if "error" in shares.index:
+        adjusted = adjust(probability[rows], np.array(blend.shift))
+        n_clips = len(test) or len(rows)
+        summary |= _expected(adjusted, target[rows], groups[rows], shares, n_clips, config)
+    else:
+        last = "discounted" if "discounted_score" in summary else "oof"
+        summary |= {f"expected_{end}": summary[f"{last}_{end}"] for end in ("score", "low", "high")}
     summary["shares"] = shares.to_dict()
     files = {"ensemble.json": blend.to_dict(), "config.json": config.model_dump(mode="json"), "metrics.json": summary}
     for name, value in files.items():
         write_json(folder / name, value)
     write_table(folder / "members.csv", table)
     write_table(folder / "oof.csv", _oof_table(scenes, target, probability, oof, members, config))
-    write_array(folder / "test.npy", _test_probability(blend, paths, config))
+    write_array(folder / "test.npy", test)
     _report(table, summary, config)
     return [folder / name for name in (*files, "members.csv", "oof.csv", "test.npy")]
 
@@ -102,22 +109,44 @@ def _shares(
     return table
 
 
-def _expected(
-    probability: np.ndarray, target: np.ndarray, groups: np.ndarray, rows: np.ndarray, blend: Blend, config: Config
-) -> dict:
-    """Score on the scenes as simulated, on those judged by, and there at the shares of the blend, with intervals."""
+def _scores(probability: np.ndarray, target: np.ndarray, groups: np.ndarray, rows: np.ndarray, config: Config) -> dict:
+    """Score on the scenes as simulated, and on those judged by where they are others, with intervals."""
     measure, n_draws = lookup.load("metrics", config.metric).measure, config.ensemble.n_bootstrap
-    adapted = resample_to_shares(target[rows], np.array(blend.prior), config.seed)
-    expected = rows[adapted] if any(blend.shift) else rows
-    conditions = {"oof": (probability, np.arange(len(target)))}
+    conditions = {"oof": np.arange(len(target))}
     if config.scenes.states and config.ensemble.discount_shortcuts:
-        conditions["discounted"] = (probability, rows)
-    conditions["expected"] = (adjust(probability, np.array(blend.shift)), expected)
+        conditions["discounted"] = rows
     summary: dict = {"metric": config.metric}
-    for name, (p, chosen) in conditions.items():
-        low, high = bootstrap_interval(measure, target[chosen], p[chosen], groups[chosen], n_draws, config.seed)
-        summary |= {f"{name}_score": measure(target[chosen], p[chosen]), f"{name}_low": low, f"{name}_high": high}
+    for name, chosen in conditions.items():
+        p, label = probability[chosen], target[chosen]
+        low, high = bootstrap_interval(measure, label, p, groups[chosen], n_draws, config.seed)
+        summary |= {f"{name}_score": measure(label, p), f"{name}_low": low, f"{name}_high": high}
     return summary
+
+
+def _expected(
+    probability: np.ndarray,
+    target: np.ndarray,
+    groups: np.ndarray,
+    shares: pd.DataFrame,
+    n_clips: int,
+    config: Config,
+) -> dict:
+    """Score on tests as they may come, their mean and the ends of the 95 % interval.
+
+    Args:
+        probability, target, groups: of the scenes judged by; probabilities at the expected shares.
+        shares: of `_shares`, with its row ``error``.
+        n_clips: of the test.
+    """
+    measure, expected, error = (
+        lookup.load("metrics", config.metric).measure,
+        shares.loc["expected"].to_numpy(),
+        shares.loc["error"].to_numpy(),
+    )
+    tests = draw_tests(target, groups, expected, error, n_clips, config.ensemble.n_bootstrap, config.seed)
+    found = np.array([measure(target[rows], probability[rows]) for rows in tests])
+    low, high = np.nanquantile(found, [0.025, 0.975])
+    return {"expected_score": float(np.nanmean(found)), "expected_low": float(low), "expected_high": float(high)}
 
 
 def _member_table(
@@ -163,14 +192,12 @@ def _report(table: pd.DataFrame, summary: dict, config: Config) -> None:
     if simulated and config.ensemble.discount_shortcuts:
         conditions["discounted"] = "where how a voice was recorded tells no label, as in the table"
     if simulated:
-        conditions["expected"] = "there, with classes as frequent as below: the score to expect"
+        conditions["expected"] = "there, with classes as frequent as below, give or take: the score to expect"
     for name, condition in conditions.items():
         low, high = summary[f"{name}_low"], summary[f"{name}_high"]
         print(f"{config.metric} {summary[f'{name}_score']:.4f} (95 % interval {low:.4f} to {high:.4f}), {condition}")
     if simulated:
         for output, share in summary["shares"].items():
-            off = f", give or take {share['error']:.3f}" if "error" in share else ""
-            print(
-                f"  {output} is heard in {share['expected']:.3f}{off} of the clips (simulated {share['simulated']:.3f})"
-            )
+            off = f" ± {share['error']:.3f}" if "error" in share else ""
+            print(f"  {output} in {share['expected']:.3f}{off} of the clips (simulated {share['simulated']:.3f})")
         print("all on scenes of groups that no model saw; they assume noises, rooms and codecs like the simulated ones")

@@ -4,6 +4,8 @@ Scenes are drawn with states as frequent as the config says; nobody knows how fr
 test. The unlabeled clips come from the test's environment, so the calibrated ensemble can count.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy.special import expit, logit
 
@@ -74,21 +76,60 @@ def adjust(probability: np.ndarray, shift: np.ndarray) -> np.ndarray:
 def resample_to_shares(target: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:
     """Rows drawn so that each output is as frequent as `shares` says, by raking over the label combinations.
 
-    Source: Deming & Stephan, Annals of Mathematical Statistics 11, 1940.
-
     Args:
         target: (n_scenes, n_outputs) of 0 and 1.
 
     Returns:
         (n_scenes,) int row numbers.
     """
-    weight = np.ones(len(target))
+    chances = _raked(target, shares, np.ones(len(target)))
+    return np.random.default_rng([seed, 5]).choice(len(target), len(target), p=chances)
+
+
+def draw_tests(
+    target: np.ndarray,
+    groups: np.ndarray,
+    shares: np.ndarray,
+    error: np.ndarray,
+    n_clips: int,
+    n_draws: int,
+    seed: int,
+) -> Iterator[np.ndarray]:
+    """Tests as they may come: other voices, and shares as far from those that were counted as counts are off.
+
+    Voices are drawn by the Bayesian bootstrap of their groups (Rubin, "The Bayesian bootstrap", 1981).
+
+    Args:
+        target: (n_scenes, n_outputs) of 0 and 1.
+        groups: (n_scenes,) what errs together.
+        shares, error: (n_outputs,) mean and deviation of the shares.
+        n_clips: how many clips a test has.
+
+    Yields:
+        (n_clips,) int row numbers.
+    """
+    rng, (names, group) = np.random.default_rng([seed, 11]), np.unique(groups, return_inverse=True)
+    for _ in range(n_draws):
+        weight = rng.exponential(size=len(names))[group]
+        drawn = np.clip(rng.normal(shares, error), LEAST, 1 - LEAST)
+        yield rng.choice(len(target), n_clips, p=_raked(target, drawn, weight))
+
+
+def _raked(target: np.ndarray, shares: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Weights (n_scenes,) that sum to 1, at which each output is as frequent as asked for, others being kept.
+
+    Source: Deming & Stephan, Annals of Mathematical Statistics 11, 1940.
+    """
+    combinations, which = np.unique(target.astype(bool), axis=0, return_inverse=True)
+    found = np.bincount(which.ravel(), weight)
+    raked = found / found.sum()
     for _ in range(100):
-        for output, share in zip(target.T.astype(bool), shares, strict=True):
+        for output, share in zip(combinations.T, shares, strict=True):
             if output.any() and not output.all():
-                weight[output] *= share / weight[output].sum()
-                weight[~output] *= (1 - share) / weight[~output].sum()
-    return np.random.default_rng([seed, 5]).choice(len(target), len(target), p=weight / weight.sum())
+                raked[output] *= share / raked[output].sum()
+                raked[~output] *= (1 - share) / raked[~output].sum()
+    chances = weight * (raked / found)[which.ravel()]
+    return chances / chances.sum()
 
 
 def resample_by_weight(weight: np.ndarray, fold: np.ndarray, seed: int) -> np.ndarray:
