@@ -410,9 +410,10 @@ else:
 # ## What the expected score assumes
 #
 # That noises, rooms, codecs and voices of the test are as hard as those of the scenes, that how a voice was recorded
-# tells nothing of its label (where shortcuts are discounted), and that the shares of the classes differ as the table
-# says. The sections above are the evidence against the first: the AUC that tells scenes from unlabeled clips, and the
-# slope over the quarters. The interval counts which groups were drawn, and nothing of that.
+# tells nothing of its label (where shortcuts are discounted), and that the shares of the classes are those of the
+# table, give or take the error that such counts have on folds held back. The sections above are the evidence against
+# the first: the AUC that tells scenes from unlabeled clips, and the slope over the quarters. The interval of the
+# expected score counts which groups and which shares were drawn, and nothing of that.
 
 # %%
 conditions = {"oof": "as simulated", "discounted": "shortcuts discounted", "expected": "there, at the shares below"}

@@ -192,7 +192,7 @@ def _report(table: pd.DataFrame, summary: dict, config: Config) -> None:
     if simulated and config.ensemble.discount_shortcuts:
         conditions["discounted"] = "where how a voice was recorded tells no label, as in the table"
     if simulated:
-        conditions["expected"] = "there, with classes as frequent as below, give or take: the score to expect"
+        conditions["expected"] = "there, with classes as frequent as below: the score to expect"
     for name, condition in conditions.items():
         low, high = summary[f"{name}_low"], summary[f"{name}_high"]
         print(f"{config.metric} {summary[f'{name}_score']:.4f} (95 % interval {low:.4f} to {high:.4f}), {condition}")
