@@ -39,7 +39,14 @@ def start(run) -> subprocess.Popen:
     environment["LOKY_MAX_CPU_COUNT"] = "2"
     command = [sys.executable, "-m", "fakevoice", "all", "--config", "demo", *run.overrides]
     with (run.home.parent / "log.txt").open("w") as log:
-        return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(
+            command, env=environment, stdout=log, stderr=log, start_new_session=True, preexec_fn=_hear_ctrl_c
+        )
+
+
+def _hear_ctrl_c() -> None:
+    """A shell makes its background jobs ignore it, and what they start inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen) -> None:
