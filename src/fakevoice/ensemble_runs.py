@@ -138,11 +138,8 @@ def _expected(
         shares: of `_shares`, with its row ``error``.
         n_clips: of the test.
     """
-    measure, expected, error = (
-        lookup.load("metrics", config.metric).measure,
-        shares.loc["expected"].to_numpy(),
-        shares.loc["error"].to_numpy(),
-    )
+    measure = lookup.load("metrics", config.metric).measure
+    expected, error = (shares.loc[row].to_numpy() for row in ("expected", "error"))
     tests = draw_tests(target, groups, expected, error, n_clips, config.ensemble.n_bootstrap, config.seed)
     found = np.array([measure(target[rows], probability[rows]) for rows in tests])
     low, high = np.nanquantile(found, [0.025, 0.975])
