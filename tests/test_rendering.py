@@ -56,6 +56,20 @@ def test_same_row_same_samples():
     assert first.tobytes() == second.tobytes()
 
 
+@pytest.mark.parametrize("name", EFFECTS)
+def test_each_effect_of_a_voice_is_heard(name):
+    plain, changed = sound(scene_of(), voice_of("long")), sound(scene_of(), voice_of("long", **{name: EFFECTS[name]}))
+    assert channel.rms(changed - plain) > 0.02 * channel.rms(plain)
+
+
+@pytest.mark.parametrize("name", ["codec", "clipped"])
+def test_each_effect_of_a_scene_is_heard(name):
+    plain, changed = sound(scene_of(), voice_of("long")), sound(scene_of(**{name: EVERYTHING[name]}), voice_of("long"))
+    assert channel.rms(changed - plain) > 1e-4 * channel.rms(plain)
+    if name == "clipped":
+        assert np.abs(changed).max() < np.abs(plain).max()
+
+
 def test_another_seed_is_another_sound():
     voices = voice_of("long", **EFFECTS)
     first, second = (sound(scene_of(seed=seed, **EVERYTHING), voices) for seed in (7, 8))
