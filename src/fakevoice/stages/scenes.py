@@ -14,7 +14,7 @@ TABLES = ("scenes", "voices", "matching", "pilots")
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
     drawn_by = ["scenes", "scene_runs", "noise_bank", "voicing"]
-    heard_by = ["matching", "pooling", *sound_modules(config)]  # pilots are rendered and described
+    heard_by = ["matching", "pooling", "slices", *sound_modules(config)]  # pilots are rendered and described
     return [*drawn_by, *heard_by]
 
 
