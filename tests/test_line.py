@@ -105,7 +105,10 @@ def test_edited_code_makes_its_stage_stale(at_home, monkeypatch, module, stage):
     assert [name for name in after(stage) if not reasons[name]] == []
 
 
-@pytest.mark.parametrize(("module", "stage"), [("spectrum", "prepare"), ("spectrum", "scenes"), ("audio", "scenes"), ("slices", "scenes")])
+@pytest.mark.parametrize(
+    ("module", "stage"),
+    [("spectrum", "prepare"), ("spectrum", "scenes"), ("audio", "scenes"), ("slices", "scenes")],
+)
 def test_code_that_a_stage_reads_through_another_module_counts(finished_run, module, stage):
     assert module in lookup.load("stages", stage).code(finished_run.config)
 
