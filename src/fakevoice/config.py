@@ -13,7 +13,19 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from fakevoice.errors import ConfigError, nearest
-from fakevoice.settings import Args, Ensemble, Folds, Network, Plugin, Scenes, Section, Spectrogram, Stacker
+from fakevoice.settings import (
+    Args,
+    Ensemble,
+    Folds,
+    Network,
+    Plugin,
+    Preprocessing,
+    Published,
+    Scenes,
+    Section,
+    Spectrogram,
+    Stacker,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS, PRESET = REPOSITORY / "configs", "preset="
@@ -31,19 +43,25 @@ class Config(Section):
     task: Task = "multilabel"
     classes: list[str] = Field(["fake", "real"])
     metric: str = "dacon_score"
+    measures: list[str] = ["auc", "brier", "ece", "eer", "accuracy"]  # shown beside the metric
+    epoch_measures: list[str] = []  # of the held-out fold after every epoch; nothing is chosen by them
     sample_rate_hz: int = Field(16000, ge=1000, le=192000)
     clip_duration_s: float = Field(5.0, gt=0, le=600)
+    preprocessing: Preprocessing = Preprocessing()
     on_error: Literal["strict", "mark"] = "strict"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     folds: Folds = Folds()
     scenes: Scenes = Scenes()
     spectrogram: Spectrogram = Spectrogram()
-    features: dict[str, Args]
-    pooled: list[str] = Field([])  # features whose statistics the stacker reads
+    features: dict[str, Args] = {}
+    pooled: list[str] = Field([])  # features whose statistics by band the stacker reads
+    statistics: list[str] = ["rhythm", "voicing"]  # of the whole clip, for the stacker too
     shard_size: int = Field(256, ge=1)
-    networks: dict[str, Network]
+    networks: dict[str, Network] = {}
     stacker: Stacker = Stacker()
     ensemble: Ensemble = Ensemble()
+    studies: dict[str, dict[str, list[str]]] = {}  # name → variant → key=value words, for ./run.sh bakeoff
+    published: Published | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":

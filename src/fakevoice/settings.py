@@ -14,6 +14,8 @@ def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
 
 
 Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Part = Annotated[tuple[Share, Share], AfterValidator(_ascending)]
 PositiveRange = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ascending)]
 
 
@@ -30,15 +32,23 @@ class Plugin(Section):
     args: Args = {}
 
 
+class Preprocessing(Section):
+    """From a decoded file to a clip of exactly `clip_duration_s`, at `sample_rate_hz`."""
+
+    mono: Literal["mean", "first", "loudest"] = "mean"  # of the channels
+    trim_db: PositiveFloat | None = None  # both ends are cut off where they lie this far under the loudest moment
+    fit: Literal["start", "center", "repeat"] = "start"  # where zeros and cuts go, or the clip again instead of zeros
+
+
 class Folds(Section):
-    """How clips are split. `groups`: from the data where known, or derived from the recordings.
+    """How clips are split. `groups`: from the data where known, derived from the recordings, or each clip alone.
 
     `unit` is what a fold holds back: ``group``, a speaker or generator; or ``channel``, all groups that
     were recorded alike, which is what a test from other sources asks.
     """
 
     n_folds: int = Field(5, ge=2, le=50)
-    groups: Literal["known_or_derived", "derived"] = "known_or_derived"
+    groups: Literal["known_or_derived", "derived", "none"] = "known_or_derived"
     unit: Literal["group", "channel"] = "group"
 
 
@@ -102,6 +112,13 @@ class Spectrogram(Section):
         return self
 
 
+class Crop(Section):
+    """The part of the picture that a network sees, from 0 to 1 of its bands and of its frames."""
+
+    bands: Part = (0.0, 1.0)
+    frames: Part = (0.0, 1.0)
+
+
 class Training(Section):
     """How one fold of one network is trained."""
 
@@ -109,10 +126,14 @@ class Training(Section):
     batch_size: int = Field(32, ge=2)
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.02, ge=0)
+    schedule: Literal["cosine", "constant"] = "cosine"  # after a linear warm-up, or no schedule at all
     warmup_fraction: float = Field(0.1, ge=0, lt=1)  # of all steps
+    start_factor: float | None = Field(None, gt=0, le=1)  # of the learning rate at the first step; 1 / warm-up if None
+    end_factor: float = Field(0.0, ge=0, lt=1)  # of the learning rate, where the cosine ends
     ema_decay: float = Field(0.995, ge=0, lt=1)
     label_smoothing: float = Field(0.02, ge=0, lt=0.5)
     mean_subtraction: Literal["none", "band"] = "none"  # "band": each clip's mean per band, i.e. its channel
+    standardize: Literal["band", "dataset"] = "band"  # by mean and deviation of each band, or of all values together
     batch_norm: Literal["train", "unlabeled"] = "train"  # whose statistics scoring uses: AdaBN where unlabeled
 
 
@@ -120,11 +141,14 @@ class Network(Section):
     """One k-fold network: a feature, an architecture, its augmentation and its training.
 
     `head: states` tells all of scenes.states apart and derives the labels from them; `adapt` learns from
-    the unlabeled clips beside the scenes.
+    the unlabeled clips beside the scenes; `warm_start: competition/experiment/network` starts fold k from the
+    weights of that run's fold k.
     """
 
     feature: str
     model: Plugin
+    crop: Crop = Crop()
+    warm_start: str = Field("", pattern=r"^$|^[^/]+/[^/]+/[^/]+$")
     head: Literal["labels", "states"] = "labels"
     augment: list[Plugin] = []
     adapt: list[Plugin] = []
@@ -163,3 +187,11 @@ class Ensemble(Section):
     n_bootstrap: int = Field(500, ge=10)
     discount_shortcuts: bool = True  # judge by scenes weighted so that how a voice was recorded tells no label
     pseudo_share: float = Field(0.1, ge=0)  # weight of the simulated prior against what the unlabeled clips show
+
+
+class Published(Section):
+    """What a source reports for the same task, printed beside ours."""
+
+    source: str
+    by_fold: dict[str, list[float]] = {}  # system → the competition's metric in each fold
+    systems: dict[str, dict[str, float]] = {}  # system → metric → value
