@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fakevoice import extraction, lookup
+from fakevoice.cache import feature_folders
 from fakevoice.config import Config, load_config, validate
 from fakevoice.errors import ConfigError
 from fakevoice.extraction import POOLED, check_features, extract, pooled_names
@@ -53,6 +54,61 @@ def test_pooling_no_feature_still_has_rhythm_and_voicing():
     assert len(extract(NOISE, config, [POOLED])[POOLED]) == len(names)
 
 
+def test_statistics_come_after_the_bands_in_the_order_of_the_config():
+    config = load_config("demo", ["pooled=[mfcc]", "statistics=[pitch,rhythm,spectral]"])
+    names = pooled_names(config)
+    kinds = list(dict.fromkeys(name.split("_")[0] for name in names))
+    assert kinds == ["mfcc", "pitch", "rhythm", "spectral"]
+    pooled = dict(zip(names, extract(NOISE, config, [POOLED])[POOLED], strict=True))
+    power = power_spectrogram(NOISE, config.spectrogram.n_fft, config.spectrogram.hop_length)
+    for name in config.statistics:
+        expected = lookup.load("statistics", name).pool(NOISE, power, config.sample_rate_hz, 256)
+        assert {column: pooled[column] for column in expected} == pytest.approx(expected, rel=1e-6)
+
+
+def test_every_statistic_can_be_asked_for_at_once():
+    config = load_config("demo", [f"statistics=[{','.join(lookup.names('statistics'))}]"])
+    check_features(config)
+    assert len(set(pooled_names(config))) == len(extract(NOISE, config, [POOLED])[POOLED])
+
+
+def test_an_unknown_statistic_is_found_before_the_run():
+    with pytest.raises(ConfigError, match=r"no statistics/pich\.py; did you mean 'pitch'"):
+        check_features(load_config("demo", ["statistics=[rhythm,pich]"]))
+
+
+def edited(monkeypatch, module: str) -> None:
+    original = lookup.source_hash
+    monkeypatch.setattr(lookup, "source_hash", lambda name: "edited" if name == module else original(name))
+
+
+@pytest.mark.parametrize("module", ["statistics/rhythm", "statistics/voicing", "voicing", "timbre", "pooling"])
+def test_edited_statistics_are_pooled_anew_and_nothing_else(monkeypatch, tmp_path, module):
+    before = feature_folders(tmp_path, CONFIG, {})
+    edited(monkeypatch, module)
+    after = feature_folders(tmp_path, CONFIG, {})
+    assert {name for name in before if before[name] != after[name]} == {POOLED}
+
+
+@pytest.mark.parametrize("word", ["statistics=[rhythm]", "statistics=[voicing,rhythm]", "statistics=[]"])
+def test_other_statistics_are_another_folder(tmp_path, word):
+    before, after = (feature_folders(tmp_path, config, {}) for config in (CONFIG, load_config("demo", [word])))
+    assert {name for name in before if before[name] != after[name]} == {POOLED}
+
+
+@pytest.mark.parametrize("stage", ["features", "stack"])
+def test_stages_know_the_statistics_that_they_read(stage):
+    module, config = lookup.load("stages", stage), load_config("demo", ["statistics=[pitch]"])
+    assert "statistics" in module.READS
+    assert "statistics/pitch" in module.code(config) and "statistics/rhythm" not in module.code(config)
+
+
+def test_the_features_stage_knows_what_features_and_statistics_share():
+    assert {"constant_q", "timbre", "voicing", "pitch", "spectrum"} <= set(
+        lookup.load("stages", "features").code(CONFIG)
+    )
+
+
 def test_arguments_reach_the_feature():
     config = load_config("demo", ["features.mel.n_mels=20", "features.mel.fmax_hz=4000"])
     power = power_spectrogram(NOISE, config.spectrogram.n_fft, config.spectrogram.hop_length)
@@ -82,6 +138,15 @@ def test_a_feature_may_ask_for_the_samples():
     assert np.array_equal(arrays["waveform"], NOISE[None]) and arrays["waveform"].dtype == np.float32
     assert np.array_equal(arrays["mel"], extract(NOISE, config, ["mel"])["mel"])
     assert len(arrays[POOLED]) == len(pooled_names(config))
+
+
+def test_a_spectrum_of_frames_of_its_own_is_pooled():
+    config = validate(
+        {**CONFIG.model_dump(), "features": {"cqt": {"hop_length": 500}}, "pooled": ["cqt"], "networks": {}}
+    )
+    assert check_features(config) == {"cqt": (84, 161)}
+    pooled = dict(zip(pooled_names(config), extract(NOISE, config, [POOLED])[POOLED], strict=True))
+    assert pooled["cqt_83_mean"] == pytest.approx(extract(NOISE, config, ["cqt"])["cqt"][83].mean(), rel=1e-5)
 
 
 def test_samples_are_not_pooled():

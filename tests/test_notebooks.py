@@ -14,7 +14,7 @@ from fakevoice.tables import CLIP_TEXT, read_table, write_table
 
 REPOSITORY = Path(__file__).parents[1]
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.py"))
-MIN_FIGURES = {"01_eda": 6, "02_error_analysis": 12, "03_domain_gap": 13}
+MIN_FIGURES = {"01_eda": 6, "02_error_analysis": 12, "03_domain_gap": 13, "04_features": 7}
 LOOK = """
 import matplotlib.pyplot
 

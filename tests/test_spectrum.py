@@ -1,9 +1,15 @@
-"""The shared STFT and its filter banks, held against librosa and against the formulas written out."""
+"""The shared STFT and its filter banks, held against librosa and against the formulas written out.
+
+All features and statistics that librosa has are held against it here, since its first call takes many seconds.
+"""
+
+import warnings
 
 import numpy as np
 import pytest
+import scipy.fft
 
-from fakevoice import lookup, spectrum
+from fakevoice import constant_q, lookup, spectrum
 from fakevoice.errors import ConfigError
 
 RATE, N_FFT, HOP = 16_000, 512, 256
@@ -19,18 +25,90 @@ def waveform() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def theirs(waveform) -> dict[str, np.ndarray]:
+def harmonic() -> np.ndarray:
+    """Three seconds of a voice-like sound: twelve harmonics that waver by a semitone, and faint noise."""
+    time_s = np.arange(3 * RATE) / RATE
+    phase = 2 * np.pi * 180 * (time_s + 0.03 * np.sin(2 * np.pi * 0.5 * time_s) / np.pi)
+    noise = 0.002 * np.random.default_rng(1).standard_normal(len(time_s))
+    return (sum(np.sin(k * phase) / k for k in range(1, 13)) / 4 + noise).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def ended(harmonic) -> np.ndarray:
+    """One second, the last fifth of it silent, which is deeper than librosa's MFCC look."""
+    return np.where(np.arange(RATE) < 0.8 * RATE, harmonic[:RATE], 0).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def theirs(waveform, harmonic, ended) -> dict[str, np.ndarray]:
     """librosa's answers; its first call compiles, so that all are asked at once."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "n_fft=.* is too large for input")  # of the octaves that librosa resamples
+        return {**_of_the_stft(waveform), **_of_a_harmonic_sound(harmonic), **_statistics(waveform, ended)}
+
+
+def _of_the_stft(waveform: np.ndarray) -> dict[str, np.ndarray]:
     import librosa
 
     settings = {"n_fft": N_FFT, "hop_length": HOP, "center": True, "pad_mode": "constant"}
     mel = librosa.feature.melspectrogram(y=waveform, sr=RATE, n_mels=64, fmin=20.0, fmax=7600.0, **settings)
     log_mel = librosa.power_to_db(mel, amin=1e-10, top_db=None)
+    delta = librosa.feature.delta(log_mel, width=3, mode="nearest")
+    power = np.abs(librosa.stft(waveform, **settings)) ** 2
+    linear = librosa.power_to_db(spectrum.linear_filter_bank(RATE, N_FFT, 40, 100.0, 7000.0) @ power, top_db=None)
     return {
         "stft": librosa.stft(waveform, **settings),
         "bank": librosa.filters.mel(sr=RATE, n_fft=N_FFT, n_mels=64, fmin=20.0, fmax=7600.0),
         "mel": log_mel,
         "mfcc": librosa.feature.mfcc(S=log_mel, sr=RATE, n_mfcc=40),
+        "mel with deltas": np.concatenate([log_mel, delta, librosa.feature.delta(delta, width=3, mode="nearest")]),
+        "linear": linear,
+        "lfcc": scipy.fft.dct(linear, type=2, norm="ortho", axis=0)[:20],
+        "chroma": librosa.feature.chroma_stft(y=waveform, sr=RATE, tuning=0, **settings),
+        "pitch classes": librosa.filters.chroma(sr=44_100, n_fft=2048, tuning=-0.23),
+    }
+
+
+def _of_a_harmonic_sound(harmonic: np.ndarray) -> dict[str, np.ndarray]:
+    import librosa
+
+    wavelets, lengths = librosa.filters.wavelet(freqs=constant_q.C1_HZ * 2 ** (np.arange(84) / 12), sr=RATE, norm=1)
+    middle, half = len(harmonic) // 2, wavelets.shape[1] // 2
+    one_frame = wavelets.conj() @ harmonic[middle - half : middle - half + wavelets.shape[1]]
+    return {
+        "one frame by wavelets": np.abs(one_frame) * np.sqrt(lengths),
+        "cqt": librosa.amplitude_to_db(np.abs(librosa.cqt(harmonic, sr=RATE, hop_length=HOP)), top_db=None),
+        "chroma_cqt of 36": librosa.feature.chroma_cqt(y=harmonic, sr=RATE, hop_length=HOP, tuning=0),
+        "chroma_cqt of 24": librosa.feature.chroma_cqt(
+            y=harmonic, sr=RATE, hop_length=HOP, tuning=0, fmin=110.0, n_octaves=5, bins_per_octave=24
+        ),
+    }
+
+
+def _statistics(waveform: np.ndarray, second: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    from librosa import feature
+
+    settings = {"n_fft": N_FFT, "hop_length": HOP}
+    contrast = feature.spectral_contrast(S=spectrum.power_spectrogram(waveform, N_FFT, HOP), sr=RATE)
+    deep_voice = {
+        "chroma_stft": feature.chroma_stft(y=second, sr=RATE),
+        "rms": feature.rms(y=second),
+        "spectral_centroid": feature.spectral_centroid(y=second, sr=RATE),
+        "spectral_bandwidth": feature.spectral_bandwidth(y=second, sr=RATE),
+        "rolloff": feature.spectral_rolloff(y=second, sr=RATE),
+        "zero_crossing_rate": feature.zero_crossing_rate(second),
+    }
+    spectral = {
+        "centroid_hz": feature.spectral_centroid(y=waveform, sr=RATE, **settings),
+        "bandwidth_hz": feature.spectral_bandwidth(y=waveform, sr=RATE, **settings),
+        "rolloff_hz": feature.spectral_rolloff(y=waveform, sr=RATE, **settings),
+        "flatness": feature.spectral_flatness(y=waveform, **settings),
+        "crossing_rate": feature.zero_crossing_rate(waveform, frame_length=N_FFT, hop_length=HOP),
+        "rms": feature.rms(y=waveform, frame_length=N_FFT, hop_length=HOP),
+    }
+    return {
+        "deep_voice": deep_voice | {f"mfcc{k}": row for k, row in enumerate(feature.mfcc(y=second, sr=RATE), 1)},
+        "spectral": spectral | {f"contrast_{band}_db": row for band, row in enumerate(contrast)},
     }
 
 
@@ -50,6 +128,72 @@ def test_features_are_librosas(waveform, theirs, name, args):
     ours = lookup.load("features", name).compute(power, RATE, n_mels=64, fmin_hz=20.0, fmax_hz=7600.0, **args)
     assert ours.dtype == np.float32
     np.testing.assert_allclose(ours, theirs[name], atol=2e-3)  # in dB; their top is 20, their spread 80
+
+
+def test_derivatives_are_librosas(waveform, theirs):
+    """To twice the tolerance of the bands: a derivative is a difference of two."""
+    power = spectrum.power_spectrogram(waveform, N_FFT, HOP)
+    ours = lookup.load("features", "mel").compute(power, RATE, n_mels=64, fmin_hz=20.0, fmax_hz=7600.0, deltas=2)
+    np.testing.assert_allclose(ours, theirs["mel with deltas"], atol=4e-3)
+
+
+def test_linear_bands_and_their_cepstrum_are_those_of_librosas_stft(waveform, theirs):
+    power, edges = spectrum.power_spectrogram(waveform, N_FFT, HOP), {"fmin_hz": 100.0, "fmax_hz": 7000.0}
+    linear = lookup.load("features", "linear").compute(power, RATE, n_bands=40, **edges)
+    np.testing.assert_allclose(linear, theirs["linear"], atol=2e-3)
+    lfcc = lookup.load("features", "lfcc").compute(power, RATE, n_lfcc=20, n_filters=40, **edges)
+    np.testing.assert_allclose(lfcc, theirs["lfcc"], atol=2e-3)
+
+
+def test_chroma_is_librosas(waveform, theirs):
+    power = spectrum.power_spectrogram(waveform, N_FFT, HOP)
+    np.testing.assert_allclose(lookup.load("features", "chroma").compute(power, RATE), theirs["chroma"], atol=1e-5)
+    np.testing.assert_allclose(spectrum.pitch_class_bank(44_100, 2048, -0.23), theirs["pitch classes"], atol=1e-6)
+
+
+def test_constant_q_is_that_of_librosas_wavelets(harmonic, theirs):
+    """In the time domain and at the full rate, where librosa is exact, to .1 % of the loudest bin.
+
+    librosa's window lies half a sample or one beside its frame's middle, which a sound that moves shows.
+    """
+    middle = len(harmonic) // 2
+    ours = np.abs(constant_q.constant_q(harmonic, RATE, middle, 84)[:, 1])
+    expected = theirs["one frame by wavelets"]
+    np.testing.assert_allclose(ours, expected, atol=1e-3 * expected.max())
+
+
+def test_cqt_is_librosas(harmonic, theirs):
+    """Within 40 dB of the loudest; librosa resamples each octave and cuts 1 % off each kernel, so that it errs more."""
+    ours, expected = lookup.load("features", "cqt").compute(harmonic, RATE), theirs["cqt"]
+    assert ours.shape == expected.shape
+    error_db = np.abs(ours - expected)[expected > expected.max() - 40]
+    assert np.median(error_db) < 0.2 and np.quantile(error_db, 0.95) < 3.0
+
+
+@pytest.mark.parametrize(("bins_per_octave", "args"), [(36, {}), (24, {"fmin_hz": 110.0, "n_octaves": 5})])
+def test_chroma_cqt_is_librosas(harmonic, theirs, bins_per_octave, args):
+    ours = lookup.load("features", "chroma_cqt").compute(harmonic, RATE, bins_per_octave=bins_per_octave, **args)
+    expected = theirs[f"chroma_cqt of {bins_per_octave}"]
+    assert ours.shape == expected.shape
+    error = np.abs(ours - expected)
+    assert np.median(error) < 0.003 and error.max() < 0.1
+
+
+def test_spectral_statistics_are_librosas(waveform, theirs):
+    """Its contrast cuts what lies 80 dB under the loudest frame, ours does not: nothing lies so deep in this sound."""
+    power = spectrum.power_spectrogram(waveform, N_FFT, HOP)
+    ours = lookup.load("statistics", "spectral").pool(waveform, power, RATE, HOP)
+    expected = {f"spectral_{name}_mean": values.mean() for name, values in theirs["spectral"].items()}
+    expected |= {f"spectral_{name}_std": values.std() for name, values in theirs["spectral"].items()}
+    assert ours == pytest.approx(expected, rel=1e-4)
+
+
+def test_deep_voice_columns_are_librosas(ended, theirs):
+    """With librosa's defaults, and so with the tuning that it finds."""
+    ours = lookup.load("statistics", "deep_voice").pool(ended, np.empty((0, 0)), RATE, 0)
+    assert list(ours) == list(theirs["deep_voice"])
+    expected = {name: values.mean() for name, values in theirs["deep_voice"].items()}
+    assert ours == pytest.approx(expected, rel=1e-4, abs=1e-3)
 
 
 def test_stft_by_the_formula(waveform):
@@ -102,6 +246,22 @@ def test_inverse_pads_to_the_length_asked_for():
 def test_number_of_frames_is_known_beforehand(n_samples):
     power = spectrum.power_spectrogram(np.zeros(n_samples, np.float32), N_FFT, HOP)
     assert power.shape == (N_FFT // 2 + 1, spectrum.n_frames(n_samples, HOP)) and power.dtype == np.float32
+
+
+def test_derivatives_of_a_ramp_and_of_a_parabola():
+    time = np.arange(6.0)
+    rows = spectrum.with_derivatives(np.array([3 * time, time**2]), 2)
+    np.testing.assert_allclose(rows[2], [1.5, 3, 3, 3, 3, 1.5])
+    np.testing.assert_allclose(rows[3], [0.5, 2, 4, 6, 8, 4.5])
+    np.testing.assert_allclose(rows[5], [0.75, 1.75, 2, 2, -0.75, -1.75])
+    assert len(rows) == 6 and np.array_equal(spectrum.with_derivatives(rows, 0), rows)
+
+
+def test_each_frame_over_its_peak():
+    feature = np.array([[1.0, 0.0, 4.0], [2.0, 0.0, 1.0]], np.float32)
+    scaled = spectrum.relative_to_peak(feature)
+    assert scaled.dtype == np.float32
+    np.testing.assert_allclose(scaled, [[0.5, 0.0, 1.0], [1.0, 0.0, 0.25]])
 
 
 def test_decibels():

@@ -13,8 +13,9 @@ import lightgbm
 import numpy as np
 import pandas as pd
 
-from fakevoice.pooling import pool_bands, pool_rhythm, pool_voicing
+from fakevoice.pooling import pool_bands
 from fakevoice.spectrum import dct_matrix, log_mel, power_spectrogram
+from fakevoice.statistics import rhythm, voicing
 
 N_MELS, N_MFCC = 40, 24
 N_ROUNDS = 120
@@ -54,10 +55,11 @@ def describe(waveform: np.ndarray, sample_rate_hz: int) -> np.ndarray:
         (n_columns,) float32.
     """
     n_fft = 1 << round(np.log2(0.032 * sample_rate_hz))
-    power, frame_rate_hz = power_spectrogram(waveform, n_fft, n_fft // 2), 2 * sample_rate_hz / n_fft
+    power = power_spectrogram(waveform, n_fft, n_fft // 2)
     mel = log_mel(power, sample_rate_hz, N_MELS)
     columns = pool_bands(mel, "mel") | pool_bands(dct_matrix(N_MFCC, N_MELS) @ mel, "mfcc")
-    columns |= pool_rhythm(power, frame_rate_hz) | pool_voicing(power, sample_rate_hz, frame_rate_hz)
+    for statistic in (rhythm, voicing):
+        columns |= statistic.pool(waveform, power, sample_rate_hz, n_fft // 2)
     return np.fromiter(columns.values(), np.float32, len(columns))
 
 

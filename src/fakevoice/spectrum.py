@@ -78,6 +78,28 @@ def decibels(power: np.ndarray, floor: float = 1e-10) -> np.ndarray:
     return 10.0 * np.log10(np.maximum(power, floor))
 
 
+def with_derivatives(feature: np.ndarray, n_orders: int) -> np.ndarray:
+    """A feature and its first time derivatives below, per frame.
+
+    The derivative is half the difference of a frame's neighbours, where the first and last frame are their own
+    neighbours: ``librosa.feature.delta(width=3, mode="nearest")``. The second one is the derivative of the first.
+
+    Args:
+        feature: (n_bands, n_frames) float.
+        n_orders: how many derivatives.
+
+    Returns:
+        (n_bands * (1 + n_orders), n_frames) float.
+
+    Source: Furui, "Speaker-independent isolated word recognition using dynamic features of speech spectrum", 1986.
+    """
+    orders = [feature]
+    for _ in range(n_orders):
+        padded = np.pad(orders[-1], ((0, 0), (1, 1)), mode="edge")
+        orders.append((padded[:, 2:] - padded[:, :-2]) / 2)
+    return np.concatenate(orders)
+
+
 def _hz_to_mel(frequency_hz: np.ndarray) -> np.ndarray:
     linear = frequency_hz / (200.0 / 3.0)
     logarithmic = 15.0 + np.log(np.maximum(frequency_hz, 1e-9) / 1000.0) / (np.log(6.4) / 27.0)
@@ -165,3 +187,35 @@ def dct_matrix(n_coefficients: int, n_bands: int) -> np.ndarray:
         (n_coefficients, n_bands) float32.
     """
     return scipy.fft.dct(np.eye(n_bands), type=2, norm="ortho", axis=0)[:n_coefficients].astype(np.float32)
+
+
+@cache
+def pitch_class_bank(sample_rate_hz: int, n_fft: int, tuning: float = 0.0) -> np.ndarray:
+    """How much each bin of the STFT counts for each pitch class, C first.
+
+    A bin is shared by the classes that lie within its width; bins count most five octaves above 27.5 Hz (an A),
+    and half a deviation less for each octave off.
+
+    Args:
+        tuning: of the music against 440 Hz, in semitones.
+
+    Returns:
+        (12, n_fft // 2 + 1) float32, as ``librosa.filters.chroma`` gives.
+
+    Source: Ellis, "Chroma feature analysis and synthesis", 2007.
+    """
+    bins_hz = np.arange(1, n_fft // 2 + 2) * sample_rate_hz / n_fft
+    semitone = 12 * np.log2(bins_hz / 27.5) - tuning
+    semitone = np.concatenate([[semitone[0] - 18], semitone])  # 0 Hz has no pitch: between two classes, and wide
+    width = np.maximum(np.diff(semitone), 1.0)
+    semitone = semitone[:-1]  # (n_bins,) above an A, which is the ninth class
+    distance = (semitone - 3 - np.arange(12)[:, None] + 6) % 12 - 6
+    share = np.exp(-2 * (distance / width) ** 2)
+    share /= np.linalg.norm(share, axis=0)
+    return (share * np.exp(-((semitone / 12 - 5) ** 2) / 8)).astype(np.float32)
+
+
+def relative_to_peak(feature: np.ndarray) -> np.ndarray:
+    """Each frame of (n_bands, n_frames), none negative, over its largest value; a silent frame stays 0."""
+    peak = feature.max(axis=0)
+    return feature / np.where(peak > np.finfo(np.float32).tiny, peak, 1)

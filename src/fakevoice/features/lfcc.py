@@ -1,11 +1,14 @@
-"""Linear-frequency cepstral coefficients: upper bands are seen as sharply as lower ones (Sahidullah et al. 2015)."""
+"""Linear-frequency cepstral coefficients: upper bands are seen as sharply as lower ones (Sahidullah et al. 2015).
+
+The filter bank is a linear one indeed; a published solution took a mel bank by mistake, and called that LFCC.
+"""
 
 from typing import Literal
 
 import numpy as np
 
 from fakevoice.errors import ConfigError
-from fakevoice.spectrum import dct_matrix, decibels, linear_filter_bank
+from fakevoice.spectrum import dct_matrix, decibels, linear_filter_bank, with_derivatives
 
 
 def compute(
@@ -37,13 +40,4 @@ def compute(
     if not 1 <= n_lfcc <= n_filters:
         raise ConfigError(f"lfcc: n_lfcc {n_lfcc} must be from 1 to n_filters {n_filters}")
     bank = linear_filter_bank(sample_rate_hz, 2 * (len(power) - 1), n_filters, fmin_hz, fmax_hz or sample_rate_hz / 2)
-    orders = [dct_matrix(n_lfcc, n_filters) @ decibels(bank @ power)]
-    for _ in range(deltas):
-        orders.append(_derivative(orders[-1]))
-    return np.concatenate(orders)
-
-
-def _derivative(feature: np.ndarray) -> np.ndarray:
-    """Half the difference of a frame's neighbours; the first and last frame are their own."""
-    padded = np.pad(feature, ((0, 0), (1, 1)), mode="edge")
-    return (padded[:, 2:] - padded[:, :-2]) / 2
+    return with_derivatives(dct_matrix(n_lfcc, n_filters) @ decibels(bank @ power), deltas)

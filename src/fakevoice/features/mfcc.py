@@ -1,9 +1,11 @@
 """Mel-frequency cepstral coefficients: DCT of the log-mel spectrogram (Davis & Mermelstein 1980)."""
 
+from typing import Literal
+
 import numpy as np
 
 from fakevoice.errors import ConfigError
-from fakevoice.spectrum import dct_matrix, log_mel
+from fakevoice.spectrum import dct_matrix, log_mel, with_derivatives
 
 
 def compute(
@@ -14,18 +16,22 @@ def compute(
     n_mels: int = 64,
     fmin_hz: float = 20.0,
     fmax_hz: float | None = None,
+    deltas: Literal[0, 1, 2] = 0,
 ) -> np.ndarray:
-    """Orthonormal DCT-II over the mel bands in dB; coefficient 0 (the level) is kept.
+    """Orthonormal DCT-II over the mel bands in dB; coefficient 0 (the level) is kept, derivatives go below.
 
     Args:
         power: (n_fft // 2 + 1, n_frames) float32 power spectrogram.
+        fmax_hz: upper edge; half the sample rate if None.
+        deltas: 1 appends the derivative, 2 the second one as well.
 
     Returns:
-        (n_mfcc, n_frames) float32.
+        (n_mfcc * (1 + deltas), n_frames) float32.
 
     Raises:
         ConfigError: more coefficients than bands, or as `spectrum.log_mel`.
     """
     if not 1 <= n_mfcc <= n_mels:
         raise ConfigError(f"mfcc: n_mfcc {n_mfcc} must be from 1 to n_mels {n_mels}")
-    return dct_matrix(n_mfcc, n_mels) @ log_mel(power, sample_rate_hz, n_mels, fmin_hz, fmax_hz)
+    mel = log_mel(power, sample_rate_hz, n_mels, fmin_hz, fmax_hz)
+    return with_derivatives(dct_matrix(n_mfcc, n_mels) @ mel, deltas)

@@ -1,0 +1,17 @@
+"""Chroma: how strong each of the twelve pitch classes is, all octaves together (Ellis 2007)."""
+
+import numpy as np
+
+from fakevoice.spectrum import pitch_class_bank, relative_to_peak
+
+
+def compute(power: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """Power of each pitch class, over that of the frame's strongest one.
+
+    Args:
+        power: (n_fft // 2 + 1, n_frames) float32 power spectrogram.
+
+    Returns:
+        (12, n_frames) float32 from 0 to 1, C first; 0 where the frame is silent.
+    """
+    return relative_to_peak(pitch_class_bank(sample_rate_hz, 2 * (len(power) - 1)) @ power)
