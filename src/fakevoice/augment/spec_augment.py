@@ -8,6 +8,8 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network fo
 import albumentations as A
 from pydantic import Field
 
+INPUT = "picture"
+
 
 def build(
     shape: tuple[int, int],
