@@ -36,6 +36,20 @@ class MeanPooling(nn.Module):
         return x.mean(dim=1)
 
 
+class RecurrentPooling(nn.Module):
+    """Mean over time of the frames and of what two bidirectional LSTM layers add to them (Wang & Yamagishi 2021)."""
+
+    def __init__(self, n_channels: int):
+        super().__init__()
+        self.lstm = nn.LSTM(n_channels, n_channels // 2, num_layers=2, batch_first=True, bidirectional=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x + self.lstm(x)[0]).mean(dim=1)
+
+
+POOLINGS = {"mean": lambda n_channels: MeanPooling(), "attention": AttentionPooling, "lstm": RecurrentPooling}
+
+
 class LightCNN(nn.Module):
     """Nine max-feature-map layers and four poolings, then one vector per frame, pooled over time."""
 
@@ -51,7 +65,7 @@ class LightCNN(nn.Module):
             nn.Dropout(dropout),
         )
         n_channels = width * -(-n_bands // 16)
-        self.pooling = AttentionPooling(n_channels) if pooling == "attention" else MeanPooling()
+        self.pooling = POOLINGS[pooling](n_channels)
         self.head = nn.Linear(n_channels, n_outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -73,17 +87,18 @@ def build(
     n_outputs: int,
     *,
     width: Annotated[int, Field(ge=2, multiple_of=2)] = 32,
-    pooling: Literal["mean", "attention"] = "mean",
+    pooling: Literal["mean", "attention", "lstm"] = "mean",
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.7,
 ) -> nn.Module:
     """The network for spectrograms of any shape; the defaults on 60 bands with 2 outputs have 157,762 parameters.
 
     Layers, widths and dropout are those of the LFCC-LCNN of ASVspoof 2021 up to its recurrent layers, which
-    give way to pooling over time.
+    give way to pooling over time; pooling=lstm has them too, and 356,418 parameters.
 
     Args:
         shape: (n_bands, n_frames).
         width: channels of the first layer; the others have 1, 1.5 or 2 times as many.
-        pooling: over time: the mean, or a mean weighted by learned attention.
+        pooling: over time: the mean, a mean weighted by learned attention, or the mean behind two bidirectional
+            LSTM layers with a skip around them.
     """
     return LightCNN(shape[0], n_outputs, width, pooling, dropout)

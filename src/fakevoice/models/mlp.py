@@ -34,7 +34,7 @@ def build(
     n_layers: Annotated[int, Field(ge=1)] = 2,
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2,
 ) -> nn.Module:
-    """The network for clips of any length; 128 x 2 on 64 bands with 2 outputs has 25,602 parameters.
+    """The network for clips of any length; 128 x 2 on 13 bands with 2 outputs has 19,074 parameters.
 
     Args:
         shape: (n_bands, n_frames).

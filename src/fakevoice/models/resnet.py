@@ -75,7 +75,7 @@ def build(
     n_blocks: Annotated[int, Field(ge=1)] = 1,
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2,
 ) -> nn.Module:
-    """The network for spectrograms of any shape; 16 x 1 has about 0.086 million parameters.
+    """The network for spectrograms of any shape; 16 x 1 with 2 outputs has 86,226 parameters.
 
     Args:
         shape: (n_bands, n_frames); the network pools, so that it only has to be known to be positive.
