@@ -4,12 +4,13 @@ import struct
 import subprocess
 import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from fakevoice.audio import find_audio, fix_length, read_audio
+from fakevoice.audio import find_audio, fix_length, measure_duration_s, read_audio, split_part
 from fakevoice.errors import AudioError, DataError
 
 RATE = 16_000
@@ -244,6 +245,101 @@ def test_silent_first_channel_is_not_taken(tmp_path):
     np.testing.assert_allclose(read_audio(path, RATE).waveform, tone() / 2, atol=1e-6)
 
 
+def test_first_channel(tmp_path):
+    left, right = tone(amplitude=0.1), tone(frequency_hz=1000.0)
+    path = save(tmp_path / "a.wav", np.stack([left, right], 1), subtype="FLOAT")
+    np.testing.assert_array_equal(read_audio(path, RATE, mono="first").waveform, left)
+    mono = save(tmp_path / "b.wav", left, subtype="FLOAT")
+    for word in ("first", "loudest", "mean"):
+        np.testing.assert_array_equal(read_audio(mono, RATE, mono=word).waveform, left)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_loudest_channel(tmp_path, place):
+    channels = [tone(2.0, frequency_hz=frequency_hz, amplitude=0.1) for frequency_hz in (300.0, 500.0, 700.0)]
+    channels[place] *= 4
+    channels[place - 1][0] = 0.99  # a click is louder for a moment and has less energy
+    path = save(tmp_path / "a.wav", np.stack(channels, 1), subtype="FLOAT")
+    np.testing.assert_array_equal(read_audio(path, RATE, mono="loudest").waveform, channels[place])
+
+
+def test_loudest_channel_is_that_of_the_part_that_is_read(tmp_path):
+    left, right = tone(2.0), tone(2.0, frequency_hz=1000.0, amplitude=0.4)
+    left[RATE:] = 0
+    path = save(tmp_path / "a.wav", np.stack([left, right], 1), subtype="FLOAT")
+    start = read_audio(path, RATE, max_duration_s=0.5, mono="loudest")
+    np.testing.assert_array_equal(start.waveform, left[: RATE // 2])
+    part = read_audio(f"{path}#t=1,2", RATE, mono="loudest")
+    np.testing.assert_array_equal(part.waveform, right[RATE:])
+
+
+@pytest.mark.parametrize("format", ["WAV", "OGG", "FLAC", "MP3", "AIFF", "AU", "CAF"])
+@pytest.mark.parametrize("part", ["0,1", "1,2", "0.5,2.25", "2,9", "0.,0.0001"])
+def test_part(tmp_path, format, part):
+    whole = read_audio(save(tmp_path / "a, b#1.wav", noise(3 * RATE), format=format), RATE).waveform
+    start, end = (round(float(second) * RATE) for second in part.split(","))
+    recording = read_audio(tmp_path / f"a, b#1.wav#t={part}", RATE)
+    np.testing.assert_allclose(recording.waveform, whole[start:end], atol=1e-6)
+    assert recording.source_duration_s == len(whole[start:end]) / RATE
+    assert not {"truncated", "cut"} & set(recording.flags)
+
+
+def test_neighbouring_parts_make_the_whole(tmp_path):
+    path = save(tmp_path / "a.wav", noise(RATE), 11_025)
+    parts = [read_audio(f"{path}#t={n / 10},{(n + 1) / 10}", 11_025).waveform for n in range(15)]
+    np.testing.assert_array_equal(np.concatenate(parts), read_audio(path, 11_025).waveform)
+
+
+def test_part_that_is_not_there(tmp_path):
+    path = save(tmp_path / "a.wav", tone(2.0))
+    for part in ("2,3", "2.5,3"):
+        assert reason(tmp_path / f"a.wav#t={part}") == "the part begins after the end, which is at 2.000 s"
+    for part in ("1,1", "1.5,1"):
+        assert reason(tmp_path / f"a.wav#t={part}") == "the part ends where it begins or before that"
+    for fragment in ("#t=1", "#t=,1", "#t=1,2,3", "#t=-1,2", "#t=0,1e0", "#T=0,1", "#t=0," + "9" * 400):
+        assert reason(tmp_path / f"a.wav{fragment}") in ("No such file or directory", "File name too long")
+    assert reason(f"{written(path, wav_bytes(b''))}#t=0,1") == "0 samples"
+    with pytest.raises(AudioError, match=r"a\.wav: cannot be decoded"):
+        read_audio(f"{written(path, b'no audio' * 99)}#t=0,1", RATE)
+
+
+def test_flags_of_a_part_are_its_own(tmp_path):
+    waveform = noise(4 * RATE)
+    waveform[RATE : 2 * RATE] = 0
+    path = save(tmp_path / "a.wav", waveform)
+    parts = {part: read_audio(f"{path}#t={part}", RATE, max_duration_s=1.5) for part in ("0,1", "1,2", "0,2", "1,9")}
+    assert [part.flags for part in parts.values()] == [(), ("silent",), ("cut",), ("cut",)]
+    assert [part.source_duration_s for part in parts.values()] == [1.0, 1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.ogg"])
+def test_only_the_part_at_the_cut_is_truncated(tmp_path, name):
+    path = cut(save(tmp_path / name, noise(4 * RATE)), 0.6)
+    assert "truncated" in read_audio(path, RATE).flags
+    assert read_audio(f"{path}#t=0,1", RATE).flags == ()
+    last = read_audio(f"{path}#t=1,4", RATE)
+    assert last.flags == ("truncated",)
+    assert 0.5 < last.source_duration_s < 2.9
+
+
+def test_a_file_of_such_a_name_is_a_file(tmp_path):
+    save(tmp_path / "a.wav", tone(3.0))
+    path = save(tmp_path / "a.wav#t=0,1", tone(2.0), format="WAV")
+    assert read_audio(path, RATE).source_duration_s == 2.0
+    assert split_part(path) == (path, None)
+    assert split_part(tmp_path / "a.wav#t=0,2.5") == (tmp_path / "a.wav", (0.0, 2.5))
+    assert split_part("a.wav") == (Path("a.wav"), None)
+
+
+def test_duration(tmp_path):
+    assert measure_duration_s(save(tmp_path / "a.wav", tone(1.5))) == 1.5
+    assert measure_duration_s(save(tmp_path / "b.OGG", tone(0.5, 8000), 8000, format="OGG")) == 0.5
+    os.mkfifo(tmp_path / "pipe.wav")
+    for path in (tmp_path / "none.wav", tmp_path / "pipe.wav", written(tmp_path / "c.wav", b"no audio" * 99)):
+        with pytest.raises(AudioError, match=path.name):
+            measure_duration_s(path)
+
+
 @pytest.mark.parametrize("format", ["WAV", "OGG", "FLAC", "MP3", "AIFF", "AU", "CAF"])
 @pytest.mark.parametrize("name", ["a.wav", "a.raw", "a.WAV", "none"])
 def test_content_decides_the_format(tmp_path, format, name):
@@ -313,6 +409,7 @@ def test_find_audio_is_sorted_and_takes_any_case(tmp_path):
         (tmp_path / name).touch()
     found = [path.relative_to(tmp_path).as_posix() for path in find_audio(tmp_path)]
     assert found == sorted(names[:6])
+    assert find_audio(tmp_path, frozenset({".txt"})) == [tmp_path / "notes.txt"]
 
 
 def test_find_audio_walks_no_loop(tmp_path):

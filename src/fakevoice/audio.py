@@ -3,12 +3,14 @@
 libsndfile decodes (the content decides the format, not the extension), soxr resamples.
 """
 
+import os
 import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import soundfile
@@ -35,6 +37,8 @@ CLAIM = re.compile(r"(?:RIFF|riff|Riff size|FORM|data|Data Size|SSND)\s*: (\d+) 
 OGG_CUT = re.compile(r"Ogg: (?:Last page lacks an end-of-stream bit|Junk after the last page)")
 STREAMED = 2**32 - 1  # written by encoders into a pipe, which could not know the length
 UNKNOWN_FRAMES = 2**63 - 1
+PART = re.compile(r"#t=([0-9]{1,9}(?:\.[0-9]*)?),([0-9]{1,9}(?:\.[0-9]*)?)$")
+Mono = Literal["mean", "first", "loudest"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +49,7 @@ class Recording:
         waveform: (n_samples,) float32, mono at the rate that was asked for, at least one sample.
         source_rate_hz: sample rate of the file.
         n_channels: channels of the file.
-        source_duration_s: length of the file, also where the waveform is cut.
+        source_duration_s: length of the file or of the part that was asked for, also where the waveform is cut.
         flags: any of truncated, cut, short, silent, dc, clipped.
     """
 
@@ -56,32 +60,61 @@ class Recording:
     flags: tuple[str, ...]
 
 
-def read_audio(path: str | Path, sample_rate_hz: int, max_duration_s: float = 30.0) -> Recording:
-    """Decode one file to a mono waveform.
-
-    Channels are averaged; where the average cancels (left = -right) the first one is taken.
+def read_audio(
+    path: str | Path, sample_rate_hz: int, max_duration_s: float = 30.0, *, mono: Mono = "mean"
+) -> Recording:
+    """Decode one file, or a part of it, to a mono waveform.
 
     Args:
-        path: a file in any format that libsndfile reads.
+        path: a file in any format that libsndfile reads; with a fragment, the part that `split_part` finds.
         sample_rate_hz: rate of the result.
         max_duration_s: the rest is not read, and the recording is flagged "cut".
+        mono: "mean" averages the channels, and takes the first one where the average cancels
+            (left = -right); "first" takes the first, "loudest" the one of most energy.
 
     Raises:
         AudioError: missing, unreadable, not audio, damaged, no samples, an impossible sample rate,
-            NaN or infinite samples.
+            NaN or infinite samples, or a part that begins after the end.
     """
-    with _opened(Path(path)) as file:
+    file_path, part_s = split_part(path)
+    with _opened(file_path) as file:
         rate_hz, n_channels = file.samplerate, file.channels
+        n_asked, n_there = _seek(path, file, part_s)
         n_kept = max(1, int(max_duration_s * rate_hz))
-        source = _read_mono(file, n_kept + 1)
+        source = _read_mono(file, min(n_kept + 1, n_asked), mono)
         is_cut = len(source) > n_kept
-        n_source = file.frames if is_cut else len(source)
-        is_truncated = _is_truncated(file, n_source)
+        n_source = min(n_asked, n_there) if is_cut else len(source)
+        is_truncated = n_source < min(n_asked, n_there) or (n_asked > n_there and _claims_more(file))
         source = source[:n_kept]
         _check_samples(path, source, is_truncated)
     flags = (*("truncated",) * is_truncated, *("cut",) * is_cut, *_flags(source, rate_hz))
     waveform = resample(source, rate_hz, sample_rate_hz)
     return Recording(waveform, rate_hz, n_channels, n_source / rate_hz, flags)
+
+
+def split_part(path: str | Path) -> tuple[Path, tuple[float, float] | None]:
+    """The file of a clip, and which part of it: ``a.wav#t=12,13.5`` lasts from second 12 to second 13.5.
+
+    Returns:
+        The path without the fragment, and start and end in seconds; None for a whole file, as is every
+        path without a fragment and every file that really has such a name.
+
+    Source: W3C, Media Fragments URI 1.0, section 4.2.1 (temporal dimension, normal play time in seconds).
+    """
+    found = PART.search(str(path))
+    if found is None or os.path.exists(path):
+        return Path(path), None
+    return Path(str(path)[: found.start()]), (float(found[1]), float(found[2]))
+
+
+def measure_duration_s(path: str | Path) -> float:
+    """Length of a whole file by its header, as far as the file goes; nothing is decoded.
+
+    Raises:
+        AudioError: missing, unreadable, not audio, or an impossible header.
+    """
+    with _opened(Path(path)) as file:
+        return file.frames / file.samplerate
 
 
 def resample(waveform: np.ndarray, source_rate_hz: int, sample_rate_hz: int) -> np.ndarray:
@@ -115,16 +148,19 @@ def fix_length(waveform: np.ndarray, n_samples: int, offset: int = 0) -> np.ndar
     return fixed
 
 
-def find_audio(folder: str | Path) -> list[Path]:
+def find_audio(folder: str | Path, extensions: frozenset[str] = EXTENSIONS) -> list[Path]:
     """All audio files below a folder, by extension in any case, sorted by path.
 
     Links to folders are followed, except back into a folder that is being walked.
+
+    Args:
+        extensions: in lower case, with the dot.
 
     Raises:
         DataError: the folder or one below it is missing or unreadable.
     """
     try:
-        return sorted(_walk(Path(folder), frozenset()))
+        return sorted(path for path in _walk(Path(folder), frozenset()) if path.suffix.lower() in extensions)
     except OSError as error:
         raise DataError(f"{error.filename}: {error.strerror}") from error
 
@@ -136,7 +172,7 @@ def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
     for path in folder.iterdir():
         if path.is_dir():
             yield from _walk(path, above | {here})
-        elif path.suffix.lower() in EXTENSIONS:
+        else:
             yield path
 
 
@@ -173,26 +209,56 @@ def _check_header(path: Path, file: soundfile.SoundFile) -> None:
         raise AudioError(path, "the header does not say how many samples there are; encode it again into a file")
 
 
+def _seek(path: str | Path, file: soundfile.SoundFile, part_s: tuple[float, float] | None) -> tuple[int, int]:
+    """Go to the start of a part; how many frames it asks for, and how many there are from there to the end."""
+    if part_s is None:
+        return UNKNOWN_FRAMES, file.frames
+    start, end = (round(second * file.samplerate) for second in part_s)
+    if end <= start:
+        raise AudioError(path, "the part ends where it begins or before that")
+    if start and start >= file.frames:
+        raise AudioError(path, f"the part begins after the end, which is at {file.frames / file.samplerate:.3f} s")
+    file.seek(start)
+    return end - start, file.frames - start
+
+
 @np.errstate(over="ignore", invalid="ignore")  # samples that are no numbers are refused afterwards
-def _read_mono(file: soundfile.SoundFile, n_frames: int) -> np.ndarray:
-    means, firsts = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
+def _read_mono(file: soundfile.SoundFile, n_frames: int, mono: Mono) -> np.ndarray:
+    channel = _loudest(file, n_frames) if mono == "loudest" and file.channels > 1 else 0
+    means, ones = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
+    for block in _blocks(file, n_frames):
+        ones.append(block[:, channel].copy())
+        means.append(block.mean(axis=1) if file.channels > 1 and mono == "mean" else ones[-1])
+    mean, one = np.concatenate(means), np.concatenate(ones)
+    return one if np.dot(mean, mean) < CANCELLED**2 * np.dot(one, one) else mean
+
+
+def _loudest(file: soundfile.SoundFile, n_frames: int) -> int:
+    """The channel of most energy; it is read twice, since memory must not grow with the channels."""
+    start = file.tell()
+    energy = np.zeros(file.channels)
+    for block in _blocks(file, n_frames):
+        energy += np.square(block, dtype=np.float64).sum(axis=0)
+    file.seek(start)
+    return int(energy.argmax())
+
+
+def _blocks(file: soundfile.SoundFile, n_frames: int) -> Iterator[np.ndarray]:
+    """Blocks (n, n_channels) float32 until `n_frames` are read or the file ends."""
     n_block = max(1, BLOCK_SAMPLES // file.channels)
     while n_frames > 0:
-        block = file.read(min(n_block, n_frames), dtype="float32", always_2d=True)  # (n_frames, n_channels)
+        block = file.read(min(n_block, n_frames), dtype="float32", always_2d=True)
         if len(block) == 0:
-            break
-        firsts.append(block[:, 0].copy())
-        means.append(block.mean(axis=1) if file.channels > 1 else firsts[-1])
+            return
+        yield block
         n_frames -= len(block)
-    mean, first = np.concatenate(means), np.concatenate(firsts)
-    return first if np.dot(mean, mean) < CANCELLED**2 * np.dot(first, first) else mean
 
 
-def _is_truncated(file: soundfile.SoundFile, n_source: int) -> bool:
+def _claims_more(file: soundfile.SoundFile) -> bool:
+    """Whether the header speaks of more than the file holds."""
     log = file.extra_info
     claims = [(int(claimed), int(actual)) for claimed, actual in CLAIM.findall(log)]
-    falls_short = any(actual < claimed != STREAMED for claimed, actual in claims)
-    return falls_short or n_source < file.frames or OGG_CUT.search(log) is not None
+    return any(actual < claimed != STREAMED for claimed, actual in claims) or OGG_CUT.search(log) is not None
 
 
 def _check_samples(path: str | Path, source: np.ndarray, is_truncated: bool) -> None:

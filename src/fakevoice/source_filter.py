@@ -63,6 +63,21 @@ def speak(speaker: Speaker, duration_s: float, rng: np.random.Generator) -> np.n
     return waveform / (np.sqrt(np.mean(waveform**2)) + np.float32(1e-12))
 
 
+def record(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same microphone for real and fake: a faint hiss, a drawn level, no clipping.
+
+    Args:
+        waveform: (n_samples,) at any level.
+
+    Returns:
+        (n_samples,) with a peak of at most 0.95.
+    """
+    waveform = waveform / (np.sqrt(np.mean(waveform**2)) + 1e-12)
+    waveform = waveform + 10 ** rng.uniform(-3.5, -2.5) * rng.standard_normal(len(waveform))
+    waveform *= 10 ** rng.uniform(-1.6, -0.9)
+    return waveform * min(1.0, 0.95 / np.abs(waveform).max())
+
+
 def _articulation(
     speaker: Speaker, n_frames: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -156,6 +156,9 @@ def test_multilabel_as_scikit_learn(multilabel):
     assert measure("accuracy", label, probability) == pytest.approx((decided == label).mean())
     expected = sklearn.metrics.f1_score(label, decided, average="macro")
     assert measure("macro_f1", label, probability) == pytest.approx(expected)
+    for name in ("precision", "recall"):
+        expected = getattr(sklearn.metrics, f"{name}_score")(label, decided, average="macro")
+        assert measure(name, label, probability) == pytest.approx(expected)
 
 
 def test_multiclass_as_scikit_learn(multiclass):
@@ -165,6 +168,9 @@ def test_multiclass_as_scikit_learn(multiclass):
     assert measure("accuracy", label, probability) == sklearn.metrics.accuracy_score(truth, decided)
     expected = sklearn.metrics.f1_score(truth, decided, average="macro")
     assert measure("macro_f1", label, probability) == pytest.approx(expected)
+    for name in ("precision", "recall"):
+        expected = getattr(sklearn.metrics, f"{name}_score")(truth, decided, average="macro")
+        assert measure(name, label, probability) == pytest.approx(expected)
     assert measure("auc", label, probability) == pytest.approx(sklearn.metrics.roc_auc_score(label, probability))
 
 
@@ -175,6 +181,10 @@ def test_multiclass_can_be_overruled():
     assert measure("macro_f1", label, probability) == pytest.approx((2 / 3 + 0) / 2)
     assert measure("macro_f1", label, probability, multiclass=False) == pytest.approx(2 / 3)
     assert measure("log_loss", label, probability) == pytest.approx(-np.log(0.9 / 1.5 * 0.6 / 1.3) / 2)
+    assert measure("precision", label, probability) == pytest.approx((1 / 2 + 0) / 2)
+    assert measure("precision", label, probability, multiclass=False) == pytest.approx(1 / 2)
+    assert measure("recall", label, probability) == pytest.approx((1 + 0) / 2)
+    assert measure("recall", label, probability, multiclass=False) == 1.0
     separate = -np.log([0.9, 1 - 0.6, 1 - 0.7, 0.6]).mean()
     assert measure("log_loss", label, probability, multiclass=False) == pytest.approx(separate)
 
@@ -184,19 +194,26 @@ def test_macro_f1_leaves_out_what_never_occurs():
     assert np.isnan(measure("macro_f1", [0, 0], [0.1, 0.2]))
 
 
+@pytest.mark.parametrize("name", ["precision", "recall"])
+def test_precision_and_recall_leave_out_what_never_occurs(name):
+    assert measure(name, [[1, 0, 0], [0, 1, 0]], [[0.8, 0.1, 0.1], [0.1, 0.8, 0.1]]) == 1.0
+    assert measure(name, [1, 1], [0.1, 0.2]) == measure(name, [0, 0], [0.8, 0.9]) == 0.0
+    assert np.isnan(measure(name, [0, 0], [0.1, 0.2]))
+
+
 def test_log_loss_of_a_certain_error_is_finite():
     assert measure("log_loss", [1, 0], [0.0, 1.0]) == pytest.approx(-np.log(np.finfo(float).eps), rel=1e-3)
 
 
 @pytest.mark.parametrize("only", [0, 1])
-@pytest.mark.parametrize("name", [*RANKING, "dacon_score"])
+@pytest.mark.parametrize("name", [*RANKING, "dacon_score", "min_tdcf"])
 def test_one_class_has_no_ranking(name, only):
     assert np.isnan(measure(name, [only] * 4, [0.1, 0.2, 0.3, 0.4]))
     assert np.isnan(measure(name, [[only, 0], [only, 1]], [[0.1, 0.2], [0.3, 0.4]]))
 
 
 @pytest.mark.parametrize("change", [np.sqrt, lambda p: p**3, lambda p: p / 2, lambda p: 0.4 + p / 10])
-@pytest.mark.parametrize("name", RANKING)
+@pytest.mark.parametrize("name", [*RANKING, "min_tdcf"])
 def test_monotone_change_keeps_the_ranking(name, change, multilabel):
     label, probability = multilabel
     assert measure(name, label, change(probability)) == measure(name, label, probability)
@@ -239,3 +256,56 @@ class TestDaconScore:
     def test_parts_with_a_name_too_few(self, multilabel):
         with pytest.raises(FakevoiceError, match="1 names"):
             load("metrics", "dacon_score").parts(*multilabel, ["fake"])
+
+
+def slow_tdcf(label, probability, p_miss_asv, p_fa_asv, p_miss_spoof_asv):
+    """Threshold by threshold: three kinds of people, each with its prior, each wrongly treated at a cost."""
+    costs = []
+    for threshold in [*np.unique(probability), np.inf]:  # refused from the threshold on: all, ..., none
+        miss = np.mean([p >= threshold for p, spoof in zip(probability, label, strict=True) if not spoof])
+        false_alarm = np.mean([p < threshold for p, spoof in zip(probability, label, strict=True) if spoof])
+        target = 0.95 * 0.99 * ((1 - miss) * p_miss_asv * 1 + miss * 1)
+        nontarget = 0.95 * 0.01 * (1 - miss) * p_fa_asv * 10
+        spoofed = 0.05 * false_alarm * (1 - p_miss_spoof_asv) * 10
+        costs.append(target + nontarget + spoofed)
+    unavoidable = 0.95 * 0.99 * p_miss_asv + 0.95 * 0.01 * p_fa_asv * 10  # what the ASV costs by itself
+    return (min(costs) - unavoidable) / (min(costs[0], costs[-1]) - unavoidable)
+
+
+class TestMinTdcf:
+    @pytest.mark.parametrize("rates", [(0, 0, 0), (0.02, 0.02, 0.6), (0.3, 0.1, 0.1), (0, 0, 0.99)])
+    @pytest.mark.parametrize("digits", [1, 15])
+    def test_as_published(self, multilabel, rates, digits):
+        label, probability = multilabel[0][:300, 0], multilabel[1][:300, 0].round(digits)
+        names = ("p_miss_asv", "p_fa_asv", "p_miss_spoof_asv")
+        value = measure("min_tdcf", label, probability, **dict(zip(names, rates, strict=True)))
+        assert value == pytest.approx(slow_tdcf(label, probability, *rates))
+        assert 0 < value <= 1
+
+    def test_by_hand(self):
+        # Weights of misses and false alarms are .9405 and .5: at best half of the spoofs go through, or half of
+        # the people are refused.
+        assert measure("min_tdcf", [0, 1, 0, 1], [0.1, 0.2, 0.3, 0.4]) == pytest.approx(0.5)
+        assert measure("min_tdcf", [1, 0, 1, 0], [0.1, 0.2, 0.3, 0.4]) == pytest.approx(1.0)
+        assert measure("min_tdcf", [0, 0, 1, 0], [0.1, 0.2, 0.3, 0.4]) == pytest.approx(0.9405 / 3 / 0.5)
+        # An ASV that refuses 90 % of the spoofs: .05 instead of .5, and no people are worth refusing.
+        assert measure("min_tdcf", [0, 0, 1, 0], [0.1, 0.2, 0.3, 0.4], p_miss_spoof_asv=0.9) == pytest.approx(1.0)
+
+    @pytest.mark.parametrize("rates", [{}, {"p_miss_spoof_asv": 0.2}, {"p_miss_asv": 0.9}])
+    def test_ends(self, rates):
+        assert measure("min_tdcf", [0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4], **rates) == 0.0
+        assert measure("min_tdcf", [0, 1, 0, 1], [0.7] * 4, **rates) == 1.0
+        assert measure("min_tdcf", [1, 1, 0, 0], [0.1, 0.2, 0.3, 0.4], **rates) == 1.0
+
+    @pytest.mark.parametrize(
+        "rates", [{"p_miss_asv": 1.0}, {"p_miss_spoof_asv": 1.0}, {"p_miss_asv": 0.95, "p_fa_asv": 1}]
+    )
+    def test_undefined(self, rates):
+        with pytest.raises(FakevoiceError, match="not defined for such a speaker verification: p_miss_asv"):
+            measure("min_tdcf", [0, 1], [0.1, 0.9], **rates)
+
+    @pytest.mark.parametrize("name", ["p_miss_asv", "p_fa_asv", "p_miss_spoof_asv"])
+    @pytest.mark.parametrize("rate", [-0.1, 1.1, np.nan])
+    def test_impossible_rate(self, name, rate):
+        with pytest.raises(FakevoiceError, match=f"{name} {rate} must be in"):
+            measure("min_tdcf", [0, 1], [0.1, 0.9], **{name: rate})

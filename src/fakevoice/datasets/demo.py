@@ -5,8 +5,6 @@ none, one or two voices of other speakers in noise. Beside it lie the answers, f
 """
 
 import io
-import os
-import shutil
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +15,15 @@ import scipy.signal
 import soundfile
 import threadpoolctl
 
-from fakevoice import lookup, storage
+from fakevoice import lookup
 from fakevoice.errors import DataError
-from fakevoice.source_filter import SAMPLE_RATE_HZ, Speaker, draw_speaker, speak
+from fakevoice.made_folders import make_folder
+from fakevoice.source_filter import SAMPLE_RATE_HZ, Speaker, draw_speaker, record, speak
 from fakevoice.workers import run_parallel
 
 EXPECTS = "nothing: the demo makes its own folder (train.csv, test.csv, sample_submission.csv and OGG clips)"
 
+MARKER = "demo.json"
 SCENE_S = 5.0
 SPLITS = ("train", "test", "unlabeled_data")
 N_SPEAKERS = {"train": 24, "test": 12}
@@ -67,20 +67,9 @@ def make(folder: Path, *, n_train: int = 400, n_test: int = 160, n_unlabeled: in
         DataError: the folder holds something else, which is not overwritten.
     """
     parameters = {"n_train": n_train, "n_test": n_test, "n_unlabeled": n_unlabeled, "seed": seed}
-    if (folder / "demo.json").is_file():
-        if storage.read_json(folder / "demo.json") == parameters:
-            return
-    elif folder.exists() and any(folder.iterdir()):
-        raise DataError(f"{folder} is not empty and holds no demo.json; name another folder or empty this one")
-    unfinished = folder.with_name(f".{folder.name}-unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
-    try:
-        _fill(unfinished, **parameters)
-        storage.write_json(unfinished / "demo.json", parameters)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    if not (folder / MARKER).is_file() and folder.exists() and any(folder.iterdir()):
+        raise DataError(f"{folder} is not empty and holds no {MARKER}; name another folder or empty this one")
+    make_folder(folder, MARKER, parameters, _fill)
 
 
 def _fill(folder: Path, *, n_train: int, n_test: int, n_unlabeled: int, seed: int) -> None:
@@ -124,7 +113,7 @@ def _render(job: tuple[Path, str, int, str, int]) -> dict:
 
 def _clean_clip(label: str, seed: int, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
     voice, group = _voice(label, "train", seed, rng.uniform(2.0, 6.0), rng)
-    return _recorded(voice, rng), {"group": group}
+    return record(voice, rng), {"group": group}
 
 
 def _scene(state: str, seed: int, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
@@ -140,7 +129,7 @@ def _scene(state: str, seed: int, rng: np.random.Generator) -> tuple[np.ndarray,
         speech[offset : offset + len(voice)] += voice[: n_samples - offset]
     level = np.sqrt(np.mean(speech**2)) or 1.0
     mix = speech / level + noise * 10 ** (-snr_db / 20)
-    return _recorded(mix, rng), {"snr_db": f"{snr_db:.1f}" if STATES[state] else ""}
+    return record(mix, rng), {"snr_db": f"{snr_db:.1f}" if STATES[state] else ""}
 
 
 def _voice(label: str, speakers: str, seed: int, duration_s: float, rng: np.random.Generator) -> tuple[np.ndarray, str]:
@@ -166,14 +155,6 @@ def _room(rng: np.random.Generator) -> np.ndarray:
     tail *= 10 ** (rng.uniform(-12.0, 0.0) / 20) / np.sqrt(np.sum(tail**2))
     tail[0] = 1.0
     return tail
-
-
-def _recorded(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The same microphone for real and fake: a faint hiss, a drawn level, no clipping."""
-    waveform = waveform / (np.sqrt(np.mean(waveform**2)) + 1e-12)
-    waveform = waveform + 10 ** rng.uniform(-3.5, -2.5) * rng.standard_normal(len(waveform))
-    waveform *= 10 ** rng.uniform(-1.6, -0.9)
-    return waveform * min(1.0, 0.95 / np.abs(waveform).max())
 
 
 def write_ogg(path: Path, waveform: np.ndarray) -> None:
