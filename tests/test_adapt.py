@@ -17,7 +17,7 @@ from fakevoice.places import paths
 from fakevoice.settings import Plugin
 from fakevoice.tables import read_table
 
-SHAPES = {"aasist": (1, 8000)}  # of the models that take no spectrograms
+SHAPES = {"aasist": (1, 8000), "rawnet": (1, 8000), "wav2vec2": (1, 8000)}  # of the models that take no spectrograms
 models = pytest.mark.parametrize("name", lookup.names("models"))
 
 

@@ -143,6 +143,12 @@ def test_find_missing_opens_nothing(tmp_path, monkeypatch):
         check_audit(missing, "strict")
 
 
+def test_a_part_of_a_file_is_there_if_the_file_is(tmp_path):
+    clips = dataset(tmp_path, [voice(0, 0.5), voice(1, 0.5)]).assign(path=["0.wav#t=0,0.2", "none.wav#t=0,0.2"])
+    assert find_missing(clips, tmp_path)["path"].tolist() == ["none.wav#t=0,0.2"]
+    assert audit_clips(clips[:1], tmp_path, RATE)[0]["duration_s"].item() == 0.2
+
+
 def test_a_path_too_long_to_exist_is_missing(tmp_path):
     clips = dataset(tmp_path, [voice(0, 0.2)]).assign(path="n" * 300 + ".wav")
     assert len(find_missing(clips, tmp_path)) == 1

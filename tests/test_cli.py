@@ -32,7 +32,7 @@ def help_text(monkeypatch, capsys, *arguments: str) -> str:
 
 def test_help_lists_every_command(monkeypatch, capsys):
     text = help_text(monkeypatch, capsys, "--help")
-    for command in ("all", *STAGES, "status", "predict", "score", "test"):
+    for command in ("all", *STAGES, "status", "predict", "bakeoff", "score", "test"):
         assert f" {command} " in text
     for variable in ("FAKEVOICE_DATA", "FAKEVOICE_HOME", "key=value"):
         assert variable in text
@@ -47,7 +47,7 @@ def test_help_of_prepare_says_what_the_adapters_expect(monkeypatch, capsys, word
         assert first_line in text
 
 
-@pytest.mark.parametrize("command", ["all", *STAGES, "status", "predict", "score"])
+@pytest.mark.parametrize("command", ["all", *STAGES, "status", "predict", "bakeoff", "score"])
 def test_every_command_has_help(monkeypatch, capsys, command):
     assert "usage: ./run.sh" in help_text(monkeypatch, capsys, command, "--help")
 

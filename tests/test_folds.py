@@ -46,13 +46,13 @@ def recordings() -> list[np.ndarray]:
 
 def test_random_recordings_do_not_become_one_group(recordings):
     clips = clips_with(["fake", "real"] * 100, [""] * 200)
-    groups = folds.make_groups(clips, fingerprints(recordings), NO_DUPLICATES, known=True)
+    groups = folds.make_groups(clips, fingerprints(recordings), NO_DUPLICATES, "known_or_derived")
     assert groups.nunique() > 80 and groups.value_counts().max() < 20
 
 
 def test_many_random_fingerprints_do_not_become_one_group():
     points = np.random.default_rng(0).standard_normal((3000, 8)).astype(np.float32)
-    groups = folds.make_groups(clips_with(["a"] * 3000, [""] * 3000), points, NO_DUPLICATES, known=True)
+    groups = folds.make_groups(clips_with(["a"] * 3000, [""] * 3000), points, NO_DUPLICATES, "known_or_derived")
     assert groups.value_counts().max() < 300
 
 
@@ -60,7 +60,7 @@ def test_a_recording_and_its_equalized_copy_share_a_group(recordings):
     rng = np.random.default_rng(1)
     copies = [channel.equalize(waveform, RATE, 3.0, rng) * channel.gain(rng.uniform(-20, 0)) for waveform in recordings]
     clips = clips_with(["fake", "real"] * 200, [""] * 400)
-    groups = folds.make_groups(clips, fingerprints([*recordings, *copies]), NO_DUPLICATES, known=True)
+    groups = folds.make_groups(clips, fingerprints([*recordings, *copies]), NO_DUPLICATES, "known_or_derived")
     together = groups.to_numpy()[:200] == groups.to_numpy()[200:]
     assert together.mean() > 0.4  # the nearest half is linked
     assert groups.value_counts().max() < 40
@@ -68,15 +68,15 @@ def test_a_recording_and_its_equalized_copy_share_a_group(recordings):
 
 def test_exact_copies_in_derived_groups_stay_together(recordings):
     clips = clips_with(["fake", "real"] * 110, [""] * 220)
-    groups = folds.make_groups(clips, fingerprints([*recordings, *recordings[:20]]), NO_DUPLICATES, known=True)
+    groups = folds.make_groups(clips, fingerprints([*recordings, *recordings[:20]]), NO_DUPLICATES, "known_or_derived")
     assert (groups.to_numpy()[:20] == groups.to_numpy()[200:]).all()
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_duplicates_always_share_a_group(known):
+@pytest.mark.parametrize("how", ["known_or_derived", "derived", "none"])
+def test_duplicates_always_share_a_group(how):
     duplicates = pd.DataFrame({"train_id": ["000", "004"], "split": "train", "id": ["005", "055"]})
     points = np.random.default_rng(0).standard_normal((60, 10)).astype(np.float32)
-    groups = folds.make_groups(CLIPS, points, duplicates, known)
+    groups = folds.make_groups(CLIPS, points, duplicates, how)
     of = dict(zip(CLIPS["id"], groups, strict=True))
     assert of["000"] == of["005"] and of["004"] == of["055"]
 
@@ -85,7 +85,7 @@ def test_known_groups_are_kept_and_unknown_ones_derived():
     names = ["a"] * 5 + ["b"] * 5 + [""] * 20
     points = np.random.default_rng(0).standard_normal((30, 10)).astype(np.float32)
     points[29] = points[28]
-    groups = folds.make_groups(clips_with(["fake"] * 30, names), points, NO_DUPLICATES, known=True).tolist()
+    groups = folds.make_groups(clips_with(["fake"] * 30, names), points, NO_DUPLICATES, "known_or_derived").tolist()
     assert len(set(groups[:5])) == len(set(groups[5:10])) == 1
     assert not set(groups[:10]) & set(groups[10:]) and groups[0] != groups[5]
     assert groups[28] == groups[29]
@@ -93,15 +93,20 @@ def test_known_groups_are_kept_and_unknown_ones_derived():
 
 def test_derived_folds_do_not_look_at_the_groups():
     points = np.random.default_rng(0).standard_normal((60, 10)).astype(np.float32)
-    derived = folds.make_groups(CLIPS, points, NO_DUPLICATES, known=False)
-    unnamed = folds.make_groups(CLIPS.assign(group=""), points, NO_DUPLICATES, known=True)
+    derived = folds.make_groups(CLIPS, points, NO_DUPLICATES, "derived")
+    unnamed = folds.make_groups(CLIPS.assign(group=""), points, NO_DUPLICATES, "known_or_derived")
     assert derived.tolist() == unnamed.tolist()
+
+
+def test_each_clip_alone_where_groups_do_not_matter():
+    groups = folds.make_groups(CLIPS, np.zeros((60, 10), np.float32), NO_DUPLICATES, "none")
+    assert groups.nunique() == len(CLIPS)
 
 
 @pytest.mark.parametrize("n_clips", [1, 2, 6])
 def test_few_clips_are_groups_of_their_own(n_clips):
     groups = folds.make_groups(
-        clips_with(["fake"] * n_clips, [""] * n_clips), np.zeros((n_clips, 4)), NO_DUPLICATES, known=True
+        clips_with(["fake"] * n_clips, [""] * n_clips), np.zeros((n_clips, 4)), NO_DUPLICATES, "known_or_derived"
     )
     assert groups.nunique() == n_clips
 

@@ -12,11 +12,11 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "fakevoice"
 LEVELS = (
-    "errors progress prior noise_shapes settings",
-    "config lookup storage audio spectrum channel workers predictions",
-    "places",
-    "tables tasks sound slices voicing pitch source_filter bootstrap calibration",
-    "datasets features augment adaptation models metrics calibrators vocoders noises",  # plug-ins, a folder each
+    "errors progress prior noise_shapes settings sinc vision",
+    "config lookup storage audio spectrum schedule channel workers predictions",
+    "places preprocessing constant_q timbre clip_tables made_folders",
+    "tables tasks sound warm_start slices voicing pitch phase_vocoder source_filter bootstrap calibration",
+    "datasets features statistics augment adaptation models metrics calibrators vocoders noises",  # folders of plug-ins
     "audit folds scenes noise_bank pooling exploration ensemble measuring submission shortcuts",
     "rendering extraction matching",
     "cache stacker analysis scene_runs",
@@ -25,9 +25,10 @@ LEVELS = (
     "adapt",
     "objective",
     "trainer",
-    "fold_runs inference",
+    "fold_runs inference results results_page",
     "stages",
     "line",
+    "bakeoff",
     "cli",
     "__main__",
 )

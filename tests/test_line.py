@@ -95,6 +95,13 @@ def test_another_number_of_bands_makes_that_feature_anew(damageable):
         ("metrics/auc", "ensemble"),
         ("predictions", "ensemble"),
         ("submission", "submission"),
+        ("results", "results"),
+        ("results_page", "results"),
+        ("schedule", "train"),
+        ("statistics/rhythm", "scenes"),
+        ("statistics/voicing", "features"),
+        ("preprocessing", "scenes"),
+        ("clip_tables", "prepare"),
     ],
 )
 def test_edited_code_makes_its_stage_stale(at_home, monkeypatch, module, stage):

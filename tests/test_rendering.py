@@ -10,7 +10,7 @@ import soundfile
 from fakevoice import channel, lookup, rendering
 from fakevoice.config import load_config
 from fakevoice.noise_bank import NoiseBank
-from fakevoice.rendering import render, render_all, trim
+from fakevoice.rendering import render, render_all
 from fakevoice.scenes import VOICE_COLUMNS
 
 RATE = 16_000
@@ -240,14 +240,3 @@ def test_without_states_a_scene_is_its_clip():
     config = type(CONFIG).model_validate(tree)
     waveform = sound(scene_of(noise="rain", codec="gsm"), voice_of("long"), config)
     assert np.array_equal(waveform[: 4 * RATE], RECORDINGS["long"]) and not waveform[4 * RATE :].any()
-
-
-def test_trim_cuts_the_quiet_ends_and_nothing_else():
-    padded = np.concatenate([np.zeros(RATE), RECORDINGS["long"][:RATE], np.full(RATE, 1e-5), RECORDINGS["long"][:RATE]])
-    kept = trim(np.concatenate([padded, np.full(RATE // 2, 1e-5)]).astype(np.float32), RATE)
-    assert len(kept) == 3 * RATE
-
-
-@pytest.mark.parametrize("name", ["silence", "sample", "constant"])
-def test_trim_leaves_odd_recordings_alone(name):
-    assert np.array_equal(trim(RECORDINGS[name], RATE), RECORDINGS[name])

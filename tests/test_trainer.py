@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit
 
-from fakevoice import storage, trainer
+from fakevoice import lookup, storage, trainer
 from fakevoice.cache import CachedFeature
-from fakevoice.errors import FakevoiceError
+from fakevoice.errors import ConfigError, FakevoiceError
 from fakevoice.networks import load_network, score_rows
 from fakevoice.settings import Network, Plugin, Training
 from fakevoice.trainer import FoldJob, train_fold
@@ -252,3 +253,40 @@ def test_too_many_such_batches_stop_the_training(job, monkeypatch):
 def test_fewer_rows_than_a_batch(job):
     with pytest.raises(FakevoiceError, match="batch_size"):
         train_fold(with_training(job, batch_size=64))
+
+
+def test_measures_of_the_held_out_fold_stand_beside_the_loss_and_change_nothing(job, tmp_path):
+    config = job.config.model_copy(update={"epoch_measures": ["auc", "accuracy"]})
+    measured = replace(job, config=config, folder=tmp_path / "measured")
+    assert train_fold(measured).read_bytes() == train_fold(job).read_bytes()
+    lines = (measured.folder / "epochs.csv").read_text().splitlines()
+    assert lines[0] == "epoch,loss,learning_rate,auc,accuracy" and len(lines) == 1 + NETWORK.training.n_epochs
+    network, _ = load_network(measured.folder / "weights.safetensors", CPU)
+    held_out = np.flatnonzero(job.index == FOLD)
+    logits = score_rows(network, CachedFeature(job.features, "scenes"), held_out)
+    auc = lookup.load("metrics", "auc").measure(TARGET[held_out], expit(logits))
+    assert float(lines[-1].split(",")[3]) == pytest.approx(auc, abs=1e-9)
+
+
+def test_a_warm_start_takes_the_layers_that_fit(job, tmp_path):
+    first = train_fold(job)
+    network = NETWORK.model_copy(update={"training": NETWORK.training.model_copy(update={"learning_rate": 1e-12})})
+    again = replace(job, network=network, folder=tmp_path / "again", warm_start=first)
+    kept, start = (load_network(path, CPU)[0].model.state_dict() for path in (train_fold(again), first))
+    learned = [name for name in start if start[name].is_floating_point() and "running" not in name]
+    assert all(torch.allclose(kept[name], start[name], atol=1e-6) for name in learned)
+
+
+def test_a_warm_start_for_other_outputs_learns_its_head_anew(job, tmp_path):
+    first = train_fold(job)
+    target = np.hstack([TARGET, TARGET[:, :1]])
+    three = replace(job, target=target, folder=tmp_path / "three", warm_start=first)
+    three = replace(three, config=job.config.model_copy(update={"classes": ["a", "b", "c"]}))
+    assert load_network(train_fold(three), CPU)[0].model.head[1].out_features == 3
+
+
+def test_weights_of_another_model_are_refused(job, tmp_path):
+    first = train_fold(job)
+    other = NETWORK.model_copy(update={"model": Plugin(name="mlp")})
+    with pytest.raises(ConfigError, match=r"no layer of .* fits MeanPerceptron"):
+        train_fold(replace(job, network=other, folder=tmp_path / "other", warm_start=first))

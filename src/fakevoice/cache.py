@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from fakevoice import lookup, storage
-from fakevoice.audio import fix_length, read_audio
 from fakevoice.config import Config, digest
-from fakevoice.errors import ArtefactError, AudioError
-from fakevoice.extraction import POOLED, extract
+from fakevoice.errors import ArtefactError, AudioError, ConfigError
+from fakevoice.extraction import POOLED, extract, pooled_names
 from fakevoice.noise_bank import NoiseBank
+from fakevoice.preprocessing import read_clip
 from fakevoice.rendering import render_all
 from fakevoice.workers import run_parallel
 
@@ -34,6 +34,7 @@ class Sources:
         voices: the voice table of the scenes.
         clip_paths: clip id → path below `raw` of every training clip.
         bank: folder of the mined noises.
+        given: pooled statistics by clip id, where the competition gives them instead of sound; else without columns.
     """
 
     splits: dict[str, pd.DataFrame]
@@ -41,11 +42,16 @@ class Sources:
     clip_paths: dict[str, str]
     bank: Path
     raw: Path
+    given: pd.DataFrame
 
 
 @dataclass(frozen=True)
 class _Shard:
-    """One task of a worker: some rows of one split, and the files to write."""
+    """One task of a worker: some rows of one split, and the files to write.
+
+    Attributes:
+        given: (n_rows, n_columns) float32 pooled statistics that are not computed; None where there is sound.
+    """
 
     split: str
     rows: pd.DataFrame
@@ -54,6 +60,7 @@ class _Shard:
     bank: Path
     targets: dict[str, Path]
     config: Config
+    given: np.ndarray | None
 
 
 def feature_folders(cache: Path, config: Config, inputs: dict[str, str]) -> dict[str, Path]:
@@ -63,11 +70,35 @@ def feature_folders(cache: Path, config: Config, inputs: dict[str, str]) -> dict
         inputs: name → hash of what all features depend on: the tables, and the code that makes the sound.
     """
     common = [inputs, config.seed, config.sample_rate_hz, config.clip_duration_s, config.shard_size]
-    common += [config.scenes.model_dump(), config.spectrogram.model_dump()]
+    common += [config.preprocessing.model_dump(), config.scenes.model_dump(), config.spectrogram.model_dump()]
     own = {name: [args, lookup.source_hash(f"features/{name}")] for name, args in config.features.items()}
-    statistics = [lookup.source_hash("pooling"), lookup.source_hash("voicing")]
-    own[POOLED] = [{name: own[name] for name in config.pooled}, statistics]
+    statistics = [[name, lookup.source_hash(f"statistics/{name}")] for name in config.statistics]
+    shared = [lookup.source_hash(module) for module in ("pooling", "timbre", "voicing")]
+    own[POOLED] = [{name: own[name] for name in config.pooled}, statistics, shared]
     return {name: cache / f"{name}-{digest([name, common, value])[:12]}" for name, value in own.items()}
+
+
+def given_statistics(table: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """What a competition gives instead of sound, as the pooled statistics of the config.
+
+    Args:
+        table: id and one column per statistic; of no rows where there is sound.
+
+    Returns:
+        Statistics in the order of `extraction.pooled_names`, indexed by id; without columns where there is sound.
+
+    Raises:
+        ConfigError: the config asks for features of sound, or for statistics that are not given.
+    """
+    if table.empty:
+        return table.set_index("id").iloc[:, :0]
+    if config.features:
+        raise ConfigError(f"{config.competition} has no sound, only statistics: set features and networks to nothing")
+    names = pooled_names(config)
+    missing = sorted(set(names) - set(table.columns))
+    if missing:
+        raise ConfigError(f"statistics {config.statistics}: the data does not give {', '.join(missing[:5])}")
+    return table.set_index("id")[names]
 
 
 def fill(folders: dict[str, Path], sources: Sources, config: Config) -> dict[str, Path]:
@@ -102,7 +133,9 @@ def _missing_shards(split: str, folders: dict[str, Path], sources: Sources, conf
             paths = {clip: sources.raw / sources.clip_paths[clip] for clip in voices["clip"].unique()}
         else:
             paths = {clip: sources.raw / path for clip, path in zip(rows["id"], rows["path"], strict=True)}
-        shards.append(_Shard(split, rows, voices, paths, sources.bank, targets, config))
+        clips = voices["clip"] if split == "scenes" else rows["id"]
+        given = sources.given.loc[clips].to_numpy(np.float32) if len(sources.given.columns) else None
+        shards.append(_Shard(split, rows, voices, paths, sources.bank, targets, config, given))
     return shards
 
 
@@ -111,6 +144,8 @@ def _shard_name(split: str, index: int) -> str:
 
 
 def _compute_shard(shard: _Shard) -> None:
+    if shard.given is not None:
+        return storage.write_array(shard.targets[POOLED], shard.given)
     columns: dict[str, list[np.ndarray]] = {name: [] for name in shard.targets}
     for waveform in _waveforms(shard):
         for name, array in extract(waveform, shard.config, list(shard.targets)).items():
@@ -129,7 +164,7 @@ def _waveforms(shard: _Shard) -> Iterator[np.ndarray]:
 def read_or_silence(path: Path, config: Config) -> tuple[np.ndarray, str]:
     """A clip of exactly the config's length, and ''; or silence and why it cannot be read, so that its row stays."""
     try:
-        return fix_length(read_audio(path, config.sample_rate_hz).waveform, config.n_samples), ""
+        return read_clip(path, config), ""
     except AudioError as error:
         return np.zeros(config.n_samples, np.float32), error.reason
 

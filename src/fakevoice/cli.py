@@ -16,12 +16,14 @@ STAGE_HELP = {
     "prepare": "raw folder → clip table and audit of every file",
     "folds": "grouped, stratified folds.csv",
     "scenes": "simulated test conditions inside each fold",
-    "features": "mel, MFCC and pooled statistics as .npy shards",
+    "features": "spectrograms, cepstra and pooled statistics as .npy shards",
     "train": "k-fold networks, out-of-fold and test logits",
     "stack": "LightGBM on pooled features and out-of-fold logits",
     "ensemble": "blend, calibration, expected score",
     "submission": "the checked CSV and a line in submissions/log.csv",
+    "results": "tables by member, fold and kind of clip, beside what was published",
 }
+WORDS = {"predict": "PATH or experiment=NAME", "bakeoff": "STUDY, VARIANT or key=value"}
 EPILOG = """
 A stage brings what it needs before it up to date first.
 key=value words change any key of the config, e.g. networks.mel.training.n_epochs=5 or seed=1.
@@ -88,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in STAGE_HELP.items():
         _add(commands, name, text, _run_stage).set_defaults(stage=name)
     _add(commands, "status", "which stages are stale, and why", _status)
+    _add(commands, "bakeoff", "run the variants of a study of the config and compare them", _bakeoff)
     predict = _add(commands, "predict", "score audio with the trained ensemble", _predict)
     predict.add_argument("--out", metavar="FILE.csv", default="predictions.csv")
     score = commands.add_parser("score", help="measure a submission against a solution that holds the labels")
@@ -102,12 +105,11 @@ def _add(commands, name: str, text: str, run) -> argparse.ArgumentParser:
         name, help=text, description=_stage_text(name, text), formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", metavar="NAME", default="", help="configs/NAME.yaml, or a path to a YAML")
-    if name not in ("status", "predict"):
+    if name not in ("status", "predict", "bakeoff"):
         parser.add_argument("--force", action="store_true", help="redo it though it is up to date")
-    if name != "predict":
+    if name not in ("predict", "bakeoff"):
         parser.add_argument("--verify", action="store_true", help="check the checksum of every artefact first")
-    words = "PATH or experiment=NAME" if name == "predict" else "key=value"
-    parser.add_argument("words", nargs="+" if name == "predict" else "*", metavar=words)
+    parser.add_argument("words", nargs="+" if name in WORDS else "*", metavar=WORDS.get(name, "key=value"))
     parser.set_defaults(run=run)
     return parser
 
@@ -127,9 +129,6 @@ def _stage_text(name: str, text: str) -> str:
 def _config(options: argparse.Namespace):
     from fakevoice.config import load_config
 
-    words = [word for word in options.words if "=" not in word]
-    if words:
-        raise ConfigError(f"{words[0]!r} is not key=value")
     return load_config(options.config or _found_config(), options.words)
 
 
@@ -149,7 +148,7 @@ def _found_config() -> str:
 
 
 def _run_all(options: argparse.Namespace) -> None:
-    _line(options, "submission", "all" if options.force else "")
+    _line(options, "results", "all" if options.force else "")
 
 
 def _run_stage(options: argparse.Namespace) -> None:
@@ -176,7 +175,7 @@ def _summary(config, name: str, last: str) -> None:
     if config.experiment != "default":
         name += f" experiment={config.experiment}"
     print(f"\nartefacts: {places.run}\nnext:")
-    if last != "submission":
+    if last != "results":
         print(f"  ./run.sh all --config {name}")
         return
     metrics = read_json(places.stage("ensemble") / "metrics.json")
@@ -187,8 +186,20 @@ def _summary(config, name: str, last: str) -> None:
             print("  the demo proves the line; its scores are no evidence about real generators")
         else:
             print(f"  upload {submission}, expected {metrics['metric']} {metrics['expected_score']:.4f}")
+    if config.studies:
+        print(f"  ./run.sh bakeoff {' | '.join(config.studies)} --config {config.competition}")
     print(f"  ./run.sh predict FILE_OR_FOLDER --config {name}")
     print(f"  .venv/bin/tensorboard --logdir {places.run / 'tensorboard'}")
+
+
+def _bakeoff(options: argparse.Namespace) -> None:
+    from fakevoice.bakeoff import run_study
+
+    names = [word for word in options.words if "=" not in word]
+    words = [word for word in options.words if "=" in word]
+    table = run_study(options.config or _found_config(), names[0] if names else "", names[1:], words)
+    print(f"\n{table.to_string(index=False, float_format='{:.4f}'.format, na_rep='')}")
+    print("differences are to the first variant on the same clips and folds, with a 95 % interval")
 
 
 def _status(options: argparse.Namespace) -> None:

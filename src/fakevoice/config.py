@@ -1,7 +1,7 @@
 """One YAML per competition, checked before anything runs; every number has its unit in its name.
 
 `configs/<name>.yaml` may start with ``extends: other``, and take a part of that out with null;
-``key=value`` words of the command line come on top. The word ``preset=NAME`` puts
+``key=value`` words of the command line come on top, in the same way. The word ``preset=NAME`` puts
 `configs/presets/<NAME>.yaml` in between: another size, same line.
 """
 
@@ -43,8 +43,8 @@ class Config(Section):
     task: Task = "multilabel"
     classes: list[str] = Field(["fake", "real"])
     metric: str = "dacon_score"
-    measures: list[str] = ["auc", "brier", "ece", "eer", "accuracy"]  # shown beside the metric
-    epoch_measures: list[str] = []  # of the held-out fold after every epoch; nothing is chosen by them
+    measures: list[str] = Field(["auc", "brier", "ece", "eer", "accuracy"])  # shown beside the metric
+    epoch_measures: list[str] = Field([])  # of the held-out fold after every epoch; nothing is chosen by them
     sample_rate_hz: int = Field(16000, ge=1000, le=192000)
     clip_duration_s: float = Field(5.0, gt=0, le=600)
     preprocessing: Preprocessing = Preprocessing()
@@ -53,14 +53,14 @@ class Config(Section):
     folds: Folds = Folds()
     scenes: Scenes = Scenes()
     spectrogram: Spectrogram = Spectrogram()
-    features: dict[str, Args] = {}
+    features: dict[str, Args] = Field({})
     pooled: list[str] = Field([])  # features whose statistics by band the stacker reads
-    statistics: list[str] = ["rhythm", "voicing"]  # of the whole clip, for the stacker too
+    statistics: list[str] = Field(["rhythm", "voicing"])  # of the whole clip, for the stacker too
     shard_size: int = Field(256, ge=1)
-    networks: dict[str, Network] = {}
+    networks: dict[str, Network] = Field({})
     stacker: Stacker = Stacker()
     ensemble: Ensemble = Ensemble()
-    studies: dict[str, dict[str, list[str]]] = {}  # name → variant → key=value words, for ./run.sh bakeoff
+    studies: dict[str, dict[str, list[str]]] = Field({})  # name → variant → key=value words, for ./run.sh bakeoff
     published: Published | None = None
 
     @model_validator(mode="after")
@@ -75,6 +75,8 @@ class Config(Section):
             for part in state.split("+"):
                 if state != "none" and part not in self.classes:
                     raise ValueError(f"scenes.states.{state}: {nearest(part, [*self.classes, 'none'])}")
+        if not (self.networks or self.pooled or self.statistics):
+            raise ValueError("nothing to learn from: name at least one of networks, pooled, statistics")
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
             raise ValueError("classes: at least two names are needed, each once")
         for key in ("resynthesis_source", "resynthesis_label"):
@@ -126,8 +128,11 @@ def load_config(name: str, overrides: list[str] | None = None) -> Config:
         if word.startswith(PRESET):
             tree = _on_top(tree, _read_yaml(f"presets/{word.removeprefix(PRESET)}"))
     words = [word for word in words if not word.startswith(PRESET)]
+    for word in words:
+        if "=" not in word:
+            raise ConfigError(f"{word!r} is not key=value")
     try:
-        tree = OmegaConf.to_container(OmegaConf.merge(tree, OmegaConf.from_dotlist(words)))
+        tree = OmegaConf.to_container(_on_top(tree, OmegaConf.from_dotlist(words)))
     except (OmegaConfBaseException, YAMLError, TypeError) as error:
         raise ConfigError(f"{name} {' '.join(words)}: {error}") from error
     return validate(tree)

@@ -111,13 +111,14 @@ def fit_blend(logits: np.ndarray, target: np.ndarray, members: list[str], config
 
 def _regress(x: np.ndarray, heard: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
     """Weights (n_combinations, n_columns) and intercepts of the softmax; zeros where there is one combination only."""
-    n_combinations, deviation = heard.max() + 1, np.maximum(x.std(axis=0), SMALLEST_DEVIATION)
+    n_combinations, centre, deviation = heard.max() + 1, x.mean(axis=0), np.maximum(x.std(axis=0), SMALLEST_DEVIATION)
     if n_combinations == 1:
         return np.zeros((1, x.shape[1])), np.zeros(1)
-    model = LogisticRegression(C=1 / penalty, max_iter=MAX_ITERATIONS).fit(x / deviation, heard)
+    model = LogisticRegression(C=1 / penalty, max_iter=MAX_ITERATIONS).fit((x - centre) / deviation, heard)
+    weights, intercepts = model.coef_ / deviation, model.intercept_
     if n_combinations == 2:  # one row stands for both there
-        return np.vstack([np.zeros_like(deviation), model.coef_[0] / deviation]), np.array([0.0, model.intercept_[0]])
-    return model.coef_ / deviation, model.intercept_
+        weights, intercepts = np.vstack([np.zeros_like(deviation), weights]), np.append(0.0, intercepts)
+    return weights, intercepts - weights @ centre
 
 
 def _log_odds(scores: np.ndarray, holds: np.ndarray) -> np.ndarray:

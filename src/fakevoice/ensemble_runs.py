@@ -1,5 +1,6 @@
 """Runs the ensemble: the score of each member and of the blend on scenes that none of them saw."""
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,10 @@ from fakevoice.places import Paths
 from fakevoice.prior import adjust, draw_tests, estimate_shares, resample_by_weight, share_error
 from fakevoice.scenes import first_group
 from fakevoice.shortcuts import scene_weights
+from fakevoice.slices import measure_all
 from fakevoice.storage import read_array, write_array, write_json
 from fakevoice.tables import read_table, write_table
 from fakevoice.tasks import targets
-
-PARTS = ("auc", "brier", "ece", "eer", "accuracy")
 
 
 def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.DataFrame) -> list[Path]:
@@ -27,7 +27,8 @@ def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.
     oof = _load(paths, members, "oof", axis=1)  # (n_scenes, n_members, n_outputs)
     rows = judged_rows(scenes, voices, fold, paths, config)
     probability = cross_fit(oof, target, fold, members, config, rows)
-    table = _member_table(oof, target, fold, members, probability, rows, config)
+    alone = {m: cross_fit(oof[:, [i]], target, fold, [m], config, rows) for i, m in enumerate(members)}
+    table, by_fold = _member_tables(alone | {"ensemble": probability}, target, fold, rows, config)
     simulated = fit_blend(oof[rows], target[rows], members, config)
     shares = _shares(simulated, (probability[rows], target[rows], fold[rows]), paths, config)
     blend = simulated.at_shares(shares.loc["expected"].to_numpy())
@@ -45,10 +46,11 @@ def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.
     for name, value in files.items():
         write_json(folder / name, value)
     write_table(folder / "members.csv", table)
+    write_table(folder / "by_fold.csv", by_fold)
     write_table(folder / "oof.csv", _oof_table(scenes, target, probability, oof, members, config))
     write_array(folder / "test.npy", test)
-    _report(table, summary, config)
-    return [folder / name for name in (*files, "members.csv", "oof.csv", "test.npy")]
+    _report(table, by_fold, summary, config)
+    return [folder / name for name in (*files, "members.csv", "by_fold.csv", "oof.csv", "test.npy")]
 
 
 def judged_rows(
@@ -146,23 +148,23 @@ def _expected(
     return {"expected_score": float(np.nanmean(found)), "expected_low": float(low), "expected_high": float(high)}
 
 
-def _member_table(
-    oof: np.ndarray,
-    target: np.ndarray,
-    fold: np.ndarray,
-    members: list[str],
-    ensemble: np.ndarray,
-    rows: np.ndarray,
-    config: Config,
-) -> pd.DataFrame:
-    """Score and its parts, each member calibrated alone under the same cross-fitting as the ensemble."""
-    alone = {m: cross_fit(oof[:, [i]], target, fold, [m], config, rows) for i, m in enumerate(members)}
-    names = [config.metric, *(name for name in PARTS if name != config.metric)]
-    table = [
-        {"member": m, **{n: lookup.load("metrics", n).measure(target[rows], p[rows]) for n in names}}
-        for m, p in {**alone, "ensemble": ensemble}.items()
+def _member_tables(
+    cross_fitted: dict[str, np.ndarray], target: np.ndarray, fold: np.ndarray, rows: np.ndarray, config: Config
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The metric and its measures of all members, over all folds and in each.
+
+    Args:
+        cross_fitted: member → probabilities; each is calibrated alone under the same cross-fitting as the ensemble.
+        rows: what is judged.
+    """
+    names, of_folds = (config.metric, *config.measures), []
+    over_all = [
+        {"member": member, **measure_all(names, target[rows], p[rows], config)} for member, p in cross_fitted.items()
     ]
-    return pd.DataFrame(table)
+    for index, (member, p) in product(np.unique(fold), cross_fitted.items()):
+        held_out = rows[fold[rows] == index]
+        of_folds.append({"fold": index, "member": member, **measure_all(names, target[held_out], p[held_out], config)})
+    return pd.DataFrame(over_all), pd.DataFrame(of_folds)
 
 
 def _oof_table(
@@ -182,8 +184,10 @@ def _oof_table(
     return table
 
 
-def _report(table: pd.DataFrame, summary: dict, config: Config) -> None:
+def _report(table: pd.DataFrame, by_fold: pd.DataFrame, summary: dict, config: Config) -> None:
     print(table.to_string(index=False, float_format="{:.4f}".format))
+    pivot = by_fold.pivot(index="fold", columns="member", values=config.metric)[table["member"]]
+    print(f"{config.metric} in each fold\n{pivot.to_string(float_format='{:.4f}'.format)}")
     simulated = bool(config.scenes.states)
     conditions = {"oof": "as simulated" if simulated else "on clips of groups that no model saw"}
     if simulated and config.ensemble.discount_shortcuts:

@@ -10,19 +10,21 @@ import pandas as pd
 
 from fakevoice import lookup, storage
 from fakevoice.adapt import MIN_CLIPS, batch_norms, last_linear
+from fakevoice.batches import WAVEFORM, build_augmentation, cropped_shape, waveform_modules, waveform_plugins
 from fakevoice.cache import CachedFeature, scored_splits
 from fakevoice.config import Config, digest
 from fakevoice.errors import ConfigError
-from fakevoice.networks import choose_device, load_network, score_rows
+from fakevoice.networks import choose_device, load_network, score_rows, starting_weights
 from fakevoice.places import Paths
 from fakevoice.progress import Progress
 from fakevoice.settings import Network
 from fakevoice.stacker import check_oof
 from fakevoice.tasks import head_states, network_targets, one_output_each
 from fakevoice.trainer import FoldJob, train_fold
+from fakevoice.warm_start import check_warm_start, weight_files
 from fakevoice.workers import run_parallel
 
-CODE = ("trainer", "objective", "adapt", "networks", "batches", "tasks")
+CODE = ("trainer", "objective", "adapt", "networks", "batches", "tasks", "schedule", "sinc", "vision")
 
 
 def check_networks(config: Config, shapes: dict[str, tuple[int, ...]]) -> None:
@@ -35,7 +37,8 @@ def check_networks(config: Config, shapes: dict[str, tuple[int, ...]]) -> None:
         ConfigError: unknown plug-in, unknown or impossible argument, an adaptation that the model cannot have.
     """
     for name, network in config.networks.items():
-        shape, where = shapes[network.feature], f"networks.{name}"
+        where = f"networks.{name}"
+        shape = cropped_shape(shapes[network.feature], network.crop, f"{where}.crop")
         n_columns = len(head_states(network, config) or config.outputs)
         build = lookup.load("models", network.model.name).build
         lookup.check_args(build, network.model.args, f"{where}.model.args")
@@ -44,10 +47,10 @@ def check_networks(config: Config, shapes: dict[str, tuple[int, ...]]) -> None:
             last_linear(model, n_columns)
         if network.training.batch_norm == "unlabeled":
             batch_norms(model)
-        _check_plugins(network, shape, where)
+        _check_plugins(network, config, shape, where)
 
 
-def _check_plugins(network: Network, shape: tuple[int, ...], where: str) -> None:
+def _check_plugins(network: Network, config: Config, shape: tuple[int, int], where: str) -> None:
     for plugin in network.adapt:
         build = lookup.load("adaptation", plugin.name).build
         lookup.check_args(build, plugin.args, f"{where}.adapt.{plugin.name}.args")
@@ -55,9 +58,12 @@ def _check_plugins(network: Network, shape: tuple[int, ...], where: str) -> None
         build = lookup.load("augment", plugin.name).build
         lookup.check_args(build, plugin.args, f"{where}.augment.{plugin.name}.args")
         try:
-            build(shape, **plugin.args)
+            build_augmentation(plugin, shape, config.sample_rate_hz)
         except ValueError as error:  # albumentations' own check of the values
             raise ConfigError(f"{where}.augment.{plugin.name}.args: {error}") from error
+    changing = waveform_plugins(network)
+    if changing and WAVEFORM not in config.features:
+        raise ConfigError(f"{where}.augment.{changing[0].name} changes the samples: add `waveform: {{}}` to features")
 
 
 def train_networks(config: Config, paths: Paths, scenes: pd.DataFrame, features: dict[str, Path]) -> list[Path]:
@@ -72,9 +78,11 @@ def train_networks(config: Config, paths: Paths, scenes: pd.DataFrame, features:
         ``<split>-<network>.npy`` (n_folds, n_clips, n_outputs), float64 logits.
 
     Raises:
-        ConfigError: a network needs unlabeled clips, and there are none.
+        ConfigError: a network needs unlabeled clips, and there are none; or as `warm_start.check_warm_start`.
     """
     _check_unlabeled(config, features)
+    for network in config.networks.values():
+        check_warm_start(network, config, paths)
     fold, folder = scenes["fold"].to_numpy(np.int64), paths.stage("train")
     target = {name: network_targets(scenes["state"], network, config) for name, network in config.networks.items()}
     jobs = [
@@ -82,9 +90,11 @@ def train_networks(config: Config, paths: Paths, scenes: pd.DataFrame, features:
             *(name, network, config, features[network.feature], target[name], fold, index),
             folder=folder / name / f"fold{index}",
             tensorboard=paths.run / "tensorboard" / name / f"fold{index}",
+            waveforms=features[WAVEFORM] if waveform_plugins(network) else None,
+            warm_start=start,
         )
         for name, network in config.networks.items()
-        for index in range(config.folds.n_folds)
+        for index, start in enumerate(weight_files(network, config, paths) or [None] * config.folds.n_folds)
     ]
     keys = {job.folder: _key(job) for job in jobs}
     waiting = [job for job in jobs if not _finished(job, keys[job.folder])]
@@ -128,10 +138,15 @@ def _outputs(job: FoldJob) -> list[Path]:
 
 
 def _key(job: FoldJob) -> str:
-    code = [lookup.source_hash(module) for module in (*CODE, *job.network.plugin_modules)]
-    data = [storage.checksum(job.features / "manifest.json"), *map(storage.array_hash, (job.target, job.fold))]
+    modules = (*CODE, *job.network.plugin_modules, *waveform_modules(job.network))
+    code = [lookup.source_hash(module) for module in modules]
+    folders = filter(None, (job.features, job.waveforms))
+    data = [*(storage.checksum(folder / "manifest.json") for folder in folders)]
+    data += map(storage.array_hash, (job.target, job.fold))
     config, network = job.config, job.network
-    columns = [config.outputs, head_states(network, config)]
+    columns = [config.outputs, head_states(network, config), config.epoch_measures]
+    files = map(Path, filter(None, [job.warm_start, starting_weights(network.model).get("weights")]))
+    data += [storage.checksum(file) for file in files]
     return digest([job.name, network.model_dump(), job.index, config.seed, config.task, columns, code, data])
 
 

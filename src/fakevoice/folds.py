@@ -24,22 +24,23 @@ N_CHANNELS, GROUPS_PER_CHANNEL, CHANNELS_PER_FOLD, CHANNEL_NEIGHBORS = 60, 5, 4,
 REMAKE = "./run.sh folds --force makes new folds"
 
 
-def make_groups(clips: pd.DataFrame, fingerprints: np.ndarray, duplicates: pd.DataFrame, known: bool) -> pd.Series:
+def make_groups(clips: pd.DataFrame, fingerprints: np.ndarray, duplicates: pd.DataFrame, how: str) -> pd.Series:
     """One group name per clip.
 
     Args:
         clips: training clips with id, group ('' where unknown).
         fingerprints: (n_clips, n_values) float32, level-free long-term spectra in the order of `clips`.
         duplicates: pairs train_id, id of training clips with the same sound; they always share a group.
-        known: use the group column where it is not empty; otherwise derive all.
+        how: ``known_or_derived`` uses the group column where it is not empty, ``derived`` never, and ``none``
+            leaves each clip alone.
 
     Returns:
         str series in the order of `clips`.
     """
     position = {clip: index for index, clip in enumerate(clips["id"])}
     links = [(position[a], position[b]) for a, b in zip(duplicates["train_id"], duplicates["id"], strict=True)]
-    unknown = np.ones(len(clips), bool)
-    if known:
+    unknown = np.full(len(clips), how == "derived")
+    if how == "known_or_derived":
         unknown = (clips["group"] == "").to_numpy()
         first = clips.groupby("group")["id"].transform("first").map(position)
         links += [(i, first.iloc[i]) for i in np.flatnonzero(~unknown)]
@@ -58,8 +59,8 @@ def _alike(fingerprints: np.ndarray) -> list[tuple[int, int]]:
     The closest pairs go first; a leader takes those of its nearest neighbours that are closer than most
     recordings are to their nearest one. Members never lead, so that no chain joins everything into one group.
     """
-    if len(fingerprints) < FEW_CLIPS:
-        return []  # too few to tell what is near
+    if len(fingerprints) < FEW_CLIPS or not fingerprints.any():
+        return []  # too few to tell what is near, or no sound at all
     scaled = (fingerprints - fingerprints.mean(axis=0)) / np.maximum(fingerprints.std(axis=0), 1e-6)
     n_neighbors = min(N_NEIGHBORS, len(fingerprints) - 1)
     distances, neighbors = NearestNeighbors(n_neighbors=n_neighbors).fit(scaled).kneighbors()

@@ -12,7 +12,7 @@ from fakevoice.errors import ArtefactError
 from fakevoice.places import Paths, paths
 from fakevoice.progress import duration_text
 
-STAGES = ("prepare", "folds", "scenes", "features", "train", "stack", "ensemble", "submission")
+STAGES = ("prepare", "folds", "scenes", "features", "train", "stack", "ensemble", "submission", "results")
 
 
 def stale_stages(config: Config, verify: bool = False) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -11,9 +12,9 @@ import torch
 from torch import nn
 
 from fakevoice import lookup
-from fakevoice.batches import Standardizer, scoring_batches
+from fakevoice.batches import Standardizer, cropped_shape, scoring_batches
 from fakevoice.cache import CachedFeature
-from fakevoice.errors import ArtefactError, FakevoiceError
+from fakevoice.errors import ArtefactError, ConfigError, FakevoiceError
 from fakevoice.settings import Network, Plugin
 from fakevoice.storage import write_bytes
 from fakevoice.tasks import membership
@@ -88,6 +89,18 @@ def build_model(plugin: Plugin, shape: tuple[int, ...], n_outputs: int) -> nn.Mo
     return lookup.load("models", plugin.name).build(shape, n_outputs, **plugin.args)
 
 
+def starting_weights(plugin: Plugin) -> dict[str, Any]:
+    """Those arguments of a model that only say what its training starts from, as files or hubs."""
+    names = getattr(lookup.load("models", plugin.name), "STARTS_FROM", ())
+    return {name: value for name, value in plugin.args.items() if name in names}
+
+
+def _without_start(plugin: Plugin) -> Plugin:
+    """The model of a network that is trained already: where its training started need not be there any more."""
+    started = starting_weights(plugin)
+    return plugin.model_copy(update={"args": {k: v for k, v in plugin.args.items() if k not in started}})
+
+
 def save_network(
     path: Path,
     trained: TrainedNetwork,
@@ -119,20 +132,17 @@ def load_network(path: Path, device: torch.device) -> tuple[TrainedNetwork, dict
     Raises:
         ArtefactError: not safetensors, cut, or of another architecture.
     """
+    settings, tensors = _read(path)
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            settings = json.loads(file.metadata()["settings"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         network = Network.model_validate(settings["network"])
         states = settings["states"] if network.head == "states" else []
-        model = build_model(network.model, settings["shape"], len(states or settings["outputs"]))
-        model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
-        raise ArtefactError(
-            f"cannot load the network {path}: {error}; ./run.sh train --force makes it again"
-        ) from error
+        shape = cropped_shape(settings["shape"], network.crop)
+        model = build_model(_without_start(network.model), shape, len(states or settings["outputs"]))
+        model.load_state_dict(_of_model(tensors))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise _unusable(path, error) from error
     mean, deviation = tensors["standardizer.mean"].numpy(), tensors["standardizer.deviation"].numpy()
-    standardizer = Standardizer(network.training.mean_subtraction, mean, deviation)
+    standardizer = Standardizer(network.training.mean_subtraction, mean, deviation, network.crop)
     model = model.to(device, memory_format=torch.channels_last)
     own = state_membership(states, settings["outputs"], device)
     return TrainedNetwork(model, standardizer, device, own), settings
@@ -141,3 +151,36 @@ def load_network(path: Path, device: torch.device) -> tuple[TrainedNetwork, dict
 def score_rows(network: TrainedNetwork, feature: CachedFeature, rows: np.ndarray) -> np.ndarray:
     """Logits (len(rows), n_outputs) float64 of cached clips, of multiclass outputs as the softmax wants them."""
     return network.logits(scoring_batches(feature, rows, network.standardizer, SCORING_BATCH))
+
+
+def start_from(model: nn.Module, path: Path) -> None:
+    """Take over every tensor of a saved network that has the same name and shape; others start from nothing.
+
+    Mostly that is the last layer, where the outputs are others.
+
+    Raises:
+        ArtefactError: as `load_network`.
+        ConfigError: no layer fits.
+    """
+    own, given = model.state_dict(), _of_model(_read(path)[1])
+    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    if not any(name in fitting for name, _ in model.named_parameters()):
+        raise ConfigError(f"warm_start: no layer of {path} fits {type(model).__name__}: name a run of the same model")
+    model.load_state_dict(own | fitting)
+
+
+def _read(path: Path) -> tuple[dict, dict[str, torch.Tensor]]:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            return json.loads(file.metadata()["settings"]), tensors
+    except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: Exception) -> ArtefactError:
+    return ArtefactError(f"cannot load the network {path}: {error}; ./run.sh train --force makes it again")
+
+
+def _of_model(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from fakevoice import channel, lookup
-from fakevoice.audio import fix_length, read_audio
+from fakevoice.audio import fix_length
 from fakevoice.config import Config
 from fakevoice.noise_bank import NoiseBank, extend_noise
+from fakevoice.preprocessing import fitted, read_waveform, trim
 
 TRIM_DB, FADE_S = 40.0, 0.01
 CONTAINER_QUALITY = 0.4  # what libsndfile and ffmpeg take where nobody says otherwise
@@ -29,7 +30,7 @@ def render(scene, voices: pd.DataFrame, read: Reader, bank: NoiseBank, config: C
         (n_samples,) float32.
     """
     if not config.scenes.states:
-        return fix_length(read(voices["clip"].iloc[0]), config.n_samples)
+        return fitted(read(voices["clip"].iloc[0]), config)
     rng = np.random.default_rng([config.seed, 2, int(scene.seed)])
     mixture = np.zeros(config.n_samples, np.float32)
     for _, parts in voices.groupby("slot"):
@@ -50,28 +51,17 @@ def render_all(
     """
 
     def read(clip: str) -> np.ndarray:
-        return read_audio(clip_paths[clip], config.sample_rate_hz).waveform
+        return read_waveform(clip_paths[clip], config)
 
     by_scene = dict(tuple(voices.groupby("scene")))
     for scene in scenes.itertuples():
         yield render(scene, by_scene.get(scene.scene, voices.iloc[:0]), read, bank, config)
 
 
-def trim(waveform: np.ndarray, sample_rate_hz: int, top_db: float = TRIM_DB) -> np.ndarray:
-    """Cut leading and trailing frames that lie more than `top_db` under the loudest one."""
-    frame = max(1, sample_rate_hz // 50)
-    n_frames = len(waveform) // frame
-    if n_frames < 2:
-        return waveform
-    power = np.square(waveform[: n_frames * frame].reshape(n_frames, frame)).mean(axis=1)
-    loud = np.flatnonzero(power > power.max() * 10 ** (-top_db / 10))
-    return waveform[loud[0] * frame : (loud[-1] + 1) * frame] if len(loud) else waveform
-
-
 def _voice(recordings: list[np.ndarray], row, config: Config, rng: np.random.Generator) -> np.ndarray:
     rate, n_samples = config.sample_rate_hz, round(row.duration_s * config.sample_rate_hz)
     pause = np.zeros(round(rng.uniform(0.05, 0.25) * rate), np.float32)
-    pieces = [piece for recording in recordings for piece in (_unit(trim(recording, rate)), pause)][:-1]
+    pieces = [piece for recording in recordings for piece in (_unit(trim(recording, rate, TRIM_DB)), pause)][:-1]
     voice = np.concatenate(pieces)
     start = round(row.start * max(0, len(voice) - n_samples))
     voice = _faded(voice[start : start + n_samples], rate)

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from fakevoice import matching
-from fakevoice.audio import fix_length, read_audio
 from fakevoice.config import Config
 from fakevoice.noise_bank import NoiseBank, mine_noises, noise_folds, with_whole_clips
+from fakevoice.preprocessing import read_clip
 from fakevoice.rendering import render_all
 from fakevoice.scenes import draw_scenes, plain_scenes
 from fakevoice.slices import auc_with_interval
@@ -161,8 +161,7 @@ def _describe_clips(paths: list[Path], config: Config) -> np.ndarray:
 
 def _described_clips(chunk: tuple[list[Path], Config]) -> np.ndarray:
     paths, config = chunk
-    waveforms = (fix_length(read_audio(path, config.sample_rate_hz).waveform, config.n_samples) for path in paths)
-    return np.array([matching.describe(waveform, config.sample_rate_hz) for waveform in waveforms])
+    return np.array([matching.describe(read_clip(path, config), config.sample_rate_hz) for path in paths])
 
 
 def _describe_scenes(scenes: pd.DataFrame, voices: pd.DataFrame, bank: NoiseBank, world: _World) -> np.ndarray:

@@ -44,14 +44,26 @@ def _scores(rows: pd.DataFrame, config: Config) -> dict[str, float]:
     facts = {"n": len(rows)}
     for kind, means in (("share", label.mean(axis=0)), ("predicted", probability.mean(axis=0))):
         facts |= {f"{kind}_{name}": mean for name, mean in zip(config.outputs, means, strict=True)}
-    return facts | {name: _measure(name, label, probability, config) for name in dict.fromkeys((config.metric, *PARTS))}
+    return facts | measure_all((config.metric, *PARTS), label, probability, config)
 
 
-def _measure(name: str, label: np.ndarray, probability: np.ndarray, config: Config) -> float:
+def measure_all(
+    names: Sequence[str], label: np.ndarray, probability: np.ndarray, config: Config, **args: dict[str, float]
+) -> dict[str, float]:
+    """Each of some metrics, once.
+
+    Args:
+        label, probability: (n_clips, n_outputs).
+        args: metric → keyword arguments of it alone.
+    """
+    return {name: _measure(name, label, probability, config, args.get(name, {})) for name in dict.fromkeys(names)}
+
+
+def _measure(name: str, label: np.ndarray, probability: np.ndarray, config: Config, args: dict[str, float]) -> float:
     measure = lookup.load("metrics", name).measure
     # A slice of a multilabel task may hold one label in every row, and would be taken for multiclass.
     takes = "multiclass" in inspect.signature(measure).parameters
-    return measure(label, probability, **({"multiclass": config.task == "multiclass"} if takes else {}))
+    return measure(label, probability, **args, **({"multiclass": config.task == "multiclass"} if takes else {}))
 
 
 def auc_with_interval(

@@ -3,7 +3,7 @@
 from fakevoice import lookup
 from fakevoice.config import Config
 
-MODULES = ("audio", "spectrum", "pitch", "noise_shapes", "channel", "noise_bank", "rendering")
+MODULES = ("audio", "preprocessing", "spectrum", "pitch", "noise_shapes", "channel", "noise_bank", "rendering")
 
 
 def sound_modules(config: Config) -> list[str]:

@@ -13,20 +13,29 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.special import expit
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from fakevoice import storage
+from fakevoice import lookup, storage
 from fakevoice.adapt import estimate_batch_norm, unlabeled_size
-from fakevoice.batches import Augmentation, Standardizer, training_batches, unlabeled_batch
+from fakevoice.batches import (
+    Augmentation,
+    Standardizer,
+    TrainingClips,
+    cropped_shape,
+    training_batches,
+    unlabeled_batch,
+)
 from fakevoice.cache import CachedFeature
 from fakevoice.config import Config
 from fakevoice.errors import FakevoiceError
-from fakevoice.networks import TrainedNetwork, build_model, choose_device, save_network
+from fakevoice.networks import TrainedNetwork, build_model, choose_device, save_network, score_rows, start_from
 from fakevoice.objective import Objective
+from fakevoice.schedule import learning_rate_factor
 from fakevoice.settings import Network, Training
 from fakevoice.storage import write_text
-from fakevoice.tasks import head_states
+from fakevoice.tasks import head_states, membership, normalise, one_output_each
 
 MAX_BAD_BATCHES = 20
 CHECKPOINT = "checkpoint.pt"
@@ -40,6 +49,8 @@ class FoldJob:
         target: (n_scenes, n_outputs) float32, or (n_scenes, n_states) where the network's head is the states.
         fold: (n_scenes,) int; rows of `index` are held out.
         folder: where weights and learning curve go.
+        waveforms: cache of the clips' samples, where an augmentation changes them.
+        warm_start: weights that the network starts from, where it does not start from nothing.
     """
 
     name: str
@@ -51,6 +62,8 @@ class FoldJob:
     index: int
     folder: Path
     tensorboard: Path
+    waveforms: Path | None = None
+    warm_start: Path | None = None
 
 
 def train_fold(job: FoldJob) -> Path:
@@ -64,40 +77,84 @@ def train_fold(job: FoldJob) -> Path:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # 6 % of the time, for values that nobody reads
     torch.set_num_threads(1)  # sums depend on how they are split; cores are used by folds side by side
-    device, settings = choose_device(job.config.device), job.network.training
-    feature, unlabeled = CachedFeature(job.features, "scenes"), CachedFeature(job.features, "unlabeled")
-    rows = np.flatnonzero(job.fold != job.index)
-    standardizer = Standardizer.fit(feature, rows, settings.mean_subtraction)
-    seed = [job.config.seed, job.index, sum(job.name.encode())]
-    augmentation = Augmentation(
-        job.network.augment, feature.shape, int(np.random.SeedSequence(seed).generate_state(1)[0])
-    )
-    torch.manual_seed(augmentation.seed)
-    model = build_model(job.network.model, feature.shape, job.target.shape[1])
-    model = model.to(device, memory_format=torch.channels_last)
-    average = _running_average(model, settings.ema_decay)  # before an adaptation listens to the model
-    draw = partial(unlabeled_batch, unlabeled, standardizer, augmentation, unlabeled_size(settings.batch_size))
-    objective = Objective(model, job.network, job.config, device, draw)
-    fit = _Fit(objective, average, settings, len(rows) // settings.batch_size)
+    settings, data = job.network.training, _Data.of(job)
+    fit, network = _start(job, data)
     job.folder.mkdir(parents=True, exist_ok=True)
     curve = _resume(job.folder, fit)
     for epoch in range(len(curve), settings.n_epochs):
-        torch.manual_seed(augmentation.seed + epoch + 1)
-        batches = training_batches(feature, job.target, rows, standardizer, augmentation, settings.batch_size, epoch)
-        loss = fit.epoch(batches, epoch)
-        curve.append({"epoch": epoch + 1, "loss": loss, "learning_rate": fit.learning_rate})
+        torch.manual_seed(data.seed + epoch + 1)
+        loss = fit.epoch(training_batches(data.clips, job.target, data.rows, settings.batch_size, epoch), epoch)
+        measured = _held_out_measures(job, network, data)
+        curve.append({"epoch": epoch + 1, "loss": loss, "learning_rate": fit.learning_rate, **measured})
         write_text(job.folder / "epochs.csv", _csv(curve))
         if epoch + 1 < settings.n_epochs:
             _save_checkpoint(job.folder, fit, curve)
     _write_curve(job.tensorboard, curve)
-    path = job.folder / "weights.safetensors"
-    network = TrainedNetwork(average.module, standardizer, device, objective.membership)
     if settings.batch_norm == "unlabeled":
-        estimate_batch_norm(network, unlabeled)
-    states = head_states(job.network, job.config)
-    save_network(path, network, job.network, feature.shape, job.config.outputs, states)
+        estimate_batch_norm(network, data.unlabeled.feature)
+    path, states = job.folder / "weights.safetensors", head_states(job.network, job.config)
+    save_network(path, network, job.network, data.clips.feature.shape, job.config.outputs, states)
     (job.folder / CHECKPOINT).unlink(missing_ok=True)
     return path
+
+
+@dataclass(frozen=True, eq=False)
+class _Data:
+    """What one fold trains on.
+
+    Attributes:
+        rows: (n_rows,) int, of the scenes outside the fold.
+        shape: (n_bands, n_frames) of what the network sees.
+        seed: of this fold of this network.
+    """
+
+    clips: TrainingClips
+    unlabeled: TrainingClips
+    rows: np.ndarray
+    shape: tuple[int, int]
+    seed: int
+
+    @classmethod
+    def of(cls, job: FoldJob) -> "_Data":
+        feature, rows = CachedFeature(job.features, "scenes"), np.flatnonzero(job.fold != job.index)
+        standardizer = Standardizer.fit(feature, rows, job.network)
+        shape = cropped_shape(feature.shape, job.network.crop)
+        sequence = np.random.SeedSequence([job.config.seed, job.index, sum(job.name.encode())])
+        augmentation = Augmentation(job.network, job.config, shape, int(sequence.generate_state(1)[0]))
+        clips, unlabeled = (_clips(job, split, standardizer, augmentation) for split in ("scenes", "unlabeled"))
+        return cls(clips, unlabeled, rows, shape, augmentation.seed)
+
+
+def _clips(job: FoldJob, split: str, standardizer: Standardizer, augmentation: Augmentation) -> TrainingClips:
+    waveforms = CachedFeature(job.waveforms, split) if job.waveforms else None
+    return TrainingClips(CachedFeature(job.features, split), standardizer, augmentation, waveforms)
+
+
+def _start(job: FoldJob, data: _Data) -> tuple["_Fit", TrainedNetwork]:
+    """The fit at its first step, and the running average as the network that it makes."""
+    device, settings = choose_device(job.config.device), job.network.training
+    torch.manual_seed(data.seed)
+    model = build_model(job.network.model, data.shape, job.target.shape[1])
+    if job.warm_start:
+        start_from(model, job.warm_start)
+    model = model.to(device, memory_format=torch.channels_last)
+    average = _running_average(model, settings.ema_decay)  # before an adaptation listens to the model
+    draw = partial(unlabeled_batch, data.unlabeled, unlabeled_size(settings.batch_size))
+    objective = Objective(model, job.network, job.config, device, draw)
+    fit = _Fit(objective, average, settings, len(data.rows) // settings.batch_size)
+    return fit, TrainedNetwork(average.module, data.clips.standardizer, device, objective.membership)
+
+
+def _held_out_measures(job: FoldJob, network: TrainedNetwork, data: _Data) -> dict[str, float]:
+    """How the running average does on the fold that is held back: to look at, nothing is chosen by it."""
+    if not job.config.epoch_measures:
+        return {}
+    config, rows = job.config, np.flatnonzero(job.fold == job.index)
+    logits = one_output_each(score_rows(network, data.clips.feature, rows), config.task)
+    states, label = head_states(job.network, config), job.target[rows]
+    label = label @ membership(states, config.outputs) if states else label
+    probability = normalise(expit(logits), config.task)
+    return {name: lookup.load("metrics", name).measure(label, probability) for name in config.epoch_measures}
 
 
 class _Fit:
@@ -144,14 +201,9 @@ class _Fit:
         return False
 
     def _schedule(self, step: int) -> None:
-        """Linear warm-up, then cosine to zero (Loshchilov & Hutter 2017)."""
-        total = self.n_steps
-        warmup = max(1, round(self.settings.warmup_fraction * total))
-        factor = (
-            (step + 1) / warmup if step < warmup else 0.5 * (1 + np.cos(np.pi * (step - warmup) / (total - warmup)))
-        )
+        factor = learning_rate_factor(step, self.n_steps, self.settings)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * float(factor)
+            group["lr"] = self.settings.learning_rate * factor
 
     def state(self) -> dict:
         return {
@@ -183,7 +235,7 @@ def _moving_average(decay: float, averaged: list[torch.Tensor], current: list[to
 
 def _csv(curve: list[dict[str, float]]) -> str:
     lines = [",".join(map(repr, row.values())) for row in curve]
-    return "\n".join(["epoch,loss,learning_rate", *lines]) + "\n"
+    return "\n".join([",".join(curve[0]), *lines]) + "\n"
 
 
 def _save_checkpoint(folder: Path, fit: _Fit, curve: list[dict[str, float]]) -> None:
@@ -213,5 +265,5 @@ def _write_curve(folder: Path, curve: list[dict[str, float]]) -> None:
         old.unlink()
     with SummaryWriter(folder) as writer:
         for row in curve:
-            for name in ("loss", "learning_rate"):
+            for name in row.keys() - {"epoch"}:
                 writer.add_scalar(name, row[name], row["epoch"])

@@ -7,18 +7,28 @@ from fakevoice.config import Config
 from fakevoice.places import Paths
 
 AFTER = ("folds", "scenes", "train", "stack")
-READS = ("seed", "task", "classes", "metric", "networks", "ensemble")
+READS = ("seed", "task", "classes", "metric", "measures", "networks", "ensemble")
 
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
     metrics = [f"metrics/{name}" for name in lookup.names("metrics")]  # one may be made of others
-    shared = ["ensemble", "ensemble_runs", "shortcuts", "bootstrap", "prior", "tasks", "calibration", "predictions"]
+    shared = [
+        "ensemble",
+        "ensemble_runs",
+        "shortcuts",
+        "bootstrap",
+        "prior",
+        "tasks",
+        "calibration",
+        "predictions",
+        "slices",
+    ]
     return [*shared, f"calibrators/{config.ensemble.calibrator}", *metrics]
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
-    """Write ensemble.json, config.json, metrics.json, members.csv, oof.csv and test.npy."""
+    """Write ensemble.json, config.json, metrics.json, members.csv, by_fold.csv, oof.csv and test.npy."""
     from fakevoice.ensemble_runs import run_ensemble
     from fakevoice.tables import SCENE_TEXT, VOICE_TEXT, read_table
 

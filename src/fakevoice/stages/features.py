@@ -8,23 +8,37 @@ from fakevoice.places import Paths
 from fakevoice.sound import sound_modules
 
 AFTER = ("prepare", "scenes")
-READS = ("seed", "sample_rate_hz", "clip_duration_s", "scenes", "spectrogram", "features", "pooled", "shard_size")
+READS = (
+    "seed",
+    "sample_rate_hz",
+    "clip_duration_s",
+    "preprocessing",
+    "scenes",
+    "spectrogram",
+    "features",
+    "pooled",
+    "statistics",
+    "shard_size",
+)
+FOR_ALL = ("extraction", "constant_q")  # code that stands in the key of every feature, as what makes the sound does
 
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
     return [
         *sound_modules(config),
-        "extraction",
+        *FOR_ALL,
         "pooling",
+        "timbre",
         "voicing",
         *(f"features/{name}" for name in config.features),
+        *(f"statistics/{name}" for name in config.statistics),
     ]
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
     """Fill the cache; features.json says which folder holds which feature."""
-    from fakevoice.cache import Sources, feature_folders, fill
+    from fakevoice.cache import Sources, feature_folders, fill, given_statistics
     from fakevoice.storage import checksum, read_json, write_json
     from fakevoice.tables import CLIP_TEXT, SCENE_TEXT, VOICE_TEXT, read_table
 
@@ -37,9 +51,10 @@ def run(config: Config, paths: Paths) -> list[Path]:
         clip_paths=dict(zip(train["id"], train["path"], strict=True)),
         bank=drawn,
         raw=paths.raw,
+        given=given_statistics(read_table(prepared / "given.csv", ("id",)), config),
     )
     made_from = [drawn / "scenes.csv", drawn / "voices.csv", *(drawn / f"noise_bank.{kind}" for kind in ("csv", "npy"))]
-    hashes = {module: lookup.source_hash(module) for module in (*sound_modules(config), "extraction")}
+    hashes = {module: lookup.source_hash(module) for module in (*sound_modules(config), *FOR_ALL)}
     hashes |= {path.name: checksum(path) for path in (prepared / "audit.csv", *made_from)}
     folders = feature_folders(paths.cache, config, hashes)
     manifests = fill(folders, sources, config)

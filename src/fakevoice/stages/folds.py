@@ -62,8 +62,7 @@ def _new_rows(clips, fingerprints, prepared: Path, config: Config):
 
     duplicates = read_table(prepared / "duplicates.csv", ("train_id", "split", "id"))
     duplicates = duplicates[duplicates["split"] == "train"]
-    known = config.folds.groups == "known_or_derived"
-    clips = clips.assign(group=folds.make_groups(clips, fingerprints, duplicates, known))
+    clips = clips.assign(group=folds.make_groups(clips, fingerprints, duplicates, config.folds.groups))
     whole = clips["group"]
     if config.folds.unit == "channel":
         whole = folds.make_channels(whole, fingerprints, config.folds.n_folds)

@@ -13,7 +13,8 @@ READS = ("competition", "dataset", "classes", "sample_rate_hz", "on_error")
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
-    return sorted({"audio", "audit", "spectrum", "datasets/dacon", f"datasets/{config.dataset.name}"})
+    own = {"audio", "audit", "spectrum", "clip_tables", "made_folders", "source_filter", "datasets/dacon"}
+    return sorted({*own, f"datasets/{config.dataset.name}"})
 
 
 def inputs(config: Config, paths: Paths) -> dict[str, str]:
@@ -32,27 +33,50 @@ def _adapter(config: Config, paths: Paths) -> ModuleType:
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
-    """Write clips.csv, audit.csv, errors.csv, duplicates.csv, template.csv and fingerprints.npy."""
-    from fakevoice.audit import audit_clips, check_audit, check_duplicates, find_missing, summarise
+    """Write clips, audit, errors, duplicates, template, given and truth as CSV, fingerprints.npy, measures.json."""
+    from fakevoice import audit
     from fakevoice.errors import DataError
     from fakevoice.tables import write_table
 
     adapter = _adapter(config, paths)
     if not paths.raw.is_dir():
         raise DataError(f"no folder {paths.raw}. What `{config.dataset.name}` expects there:\n{adapter.EXPECTS}")
-    args = {} if hasattr(adapter, "make") else config.dataset.args
-    clips = adapter.read(paths.raw, classes=config.classes, **args)
-    template = adapter.template(paths.raw, classes=config.outputs, **args)
-    check_audit(find_missing(clips, paths.raw), config.on_error)
-    audit, fingerprints = audit_clips(clips, paths.raw, config.sample_rate_hz)
-    errors = check_audit(audit, config.on_error)
-    duplicates = check_duplicates(clips, audit)
-    clips = clips.assign(duration_s=audit["duration_s"].to_numpy(), error=audit["error"].to_numpy())
+    clips = _read(adapter, "read", config.classes, config, paths)
+    tables = {"template": _read(adapter, "template", config.outputs, config, paths)}
+    tables |= {name: _optional(adapter, name, config, paths) for name in ("given", "truth")}
+    audit.check_audit(audit.find_missing(clips, paths.raw), config.on_error)
+    if len(tables["given"]):
+        facts, fingerprints = audit.audit_given(clips, tables["given"])
+    else:
+        facts, fingerprints = audit.audit_clips(clips, paths.raw, config.sample_rate_hz)
+    tables |= {"audit": facts, "errors": audit.check_audit(facts, config.on_error)}
+    tables["duplicates"] = audit.check_duplicates(clips, facts)
+    clips = clips.assign(duration_s=facts["duration_s"].to_numpy(), error=facts["error"].to_numpy())
     usable = ((clips["split"] == "test") | (clips["error"] == "")).to_numpy()  # a test row is never dropped
     folder = paths.stage("prepare")
-    tables = {"audit": audit, "errors": errors, "duplicates": duplicates, "template": template}
     for name, table in {**tables, "clips": clips[usable]}.items():
         write_table(folder / f"{name}.csv", table)
     storage.write_array(folder / "fingerprints.npy", fingerprints[usable])
-    print(f"{summarise(clips, audit)}, {len(duplicates)} pairs of the same sound", flush=True)
-    return [folder / f"{name}.csv" for name in (*tables, "clips")] + [folder / "fingerprints.npy"]
+    storage.write_json(folder / "measures.json", _measure_args(adapter, paths))
+    print(f"{audit.summarise(clips, facts)}, {len(tables['duplicates'])} pairs of the same sound", flush=True)
+    names = [*(f"{name}.csv" for name in (*tables, "clips")), "fingerprints.npy", "measures.json"]
+    return [folder / name for name in names]
+
+
+def _read(adapter: ModuleType, function: str, classes: list[str], config: Config, paths: Paths):
+    args = {} if hasattr(adapter, "make") else config.dataset.args
+    return getattr(adapter, function)(paths.raw, classes=classes, **args)
+
+
+def _optional(adapter: ModuleType, function: str, config: Config, paths: Paths):
+    """What only some adapters have: statistics given instead of sound, labels of the test; an empty table else."""
+    import pandas as pd
+
+    table = _read(adapter, function, config.classes, config, paths) if hasattr(adapter, function) else None
+    return pd.DataFrame({"id": []}, dtype=str) if table is None else table
+
+
+def _measure_args(adapter: ModuleType, paths: Paths) -> dict[str, dict[str, float]]:
+    """What a metric needs to know of the data: metric → keyword arguments."""
+    rates = adapter.asv_rates(paths.raw) if hasattr(adapter, "asv_rates") else None
+    return {"min_tdcf": rates} if rates else {}

@@ -7,14 +7,21 @@ from fakevoice.places import Paths
 from fakevoice.sound import sound_modules
 
 AFTER = ("prepare", "folds")
-READS = ("seed", "sample_rate_hz", "clip_duration_s", "classes", "folds", "scenes")
+READS = ("seed", "sample_rate_hz", "clip_duration_s", "preprocessing", "classes", "folds", "scenes")
 TABLES = ("scenes", "voices", "matching", "pilots")
 
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
     drawn_by = ["scenes", "scene_runs", "noise_bank", "voicing"]
-    heard_by = ["matching", "pooling", "slices", *sound_modules(config)]  # pilots are rendered and described
+    heard_by = [
+        "matching",
+        "pooling",
+        "statistics/rhythm",
+        "statistics/voicing",
+        "slices",
+        *sound_modules(config),
+    ]  # pilots are rendered and described
     return [*drawn_by, *heard_by]
 
 

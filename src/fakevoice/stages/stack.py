@@ -6,12 +6,12 @@ from fakevoice.config import Config
 from fakevoice.places import Paths
 
 AFTER = ("scenes", "features", "train")
-READS = ("seed", "task", "classes", "folds", "pooled", "networks", "stacker")
+READS = ("seed", "task", "classes", "folds", "pooled", "statistics", "networks", "stacker")
 
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
-    return ["stacker", "stack_runs", "tasks"]
+    return ["stacker", "stack_runs", "tasks", *(f"statistics/{name}" for name in config.statistics)]
 
 
 def run(config: Config, paths: Paths) -> list[Path]:

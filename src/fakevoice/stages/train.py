@@ -6,13 +6,21 @@ from fakevoice.config import Config
 from fakevoice.places import Paths
 
 AFTER = ("scenes", "features")
-READS = ("seed", "task", "classes", "folds", "networks")
+READS = ("seed", "task", "classes", "folds", "networks", "epoch_measures")
 
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
     plugins = {module for network in config.networks.values() for module in network.plugin_modules}
-    return ["trainer", "objective", "adapt", "networks", "batches", "tasks", "fold_runs", *sorted(plugins)]
+    own = ["trainer", "objective", "adapt", "networks", "batches", "phase_vocoder", "tasks", "fold_runs", "schedule"]
+    return [*own, "sinc", "vision", *sorted(plugins), *(f"metrics/{name}" for name in config.epoch_measures)]
+
+
+def inputs(config: Config, paths: Paths) -> dict[str, str]:
+    """Weights of other runs that networks start from."""
+    from fakevoice.warm_start import started_from
+
+    return started_from(config, paths)
 
 
 def run(config: Config, paths: Paths) -> list[Path]:

@@ -1,0 +1,50 @@
+"""Out-of-fold and test probabilities → tables by member, fold, group and kind of clip, beside what was published."""
+
+from pathlib import Path
+
+from fakevoice import lookup
+from fakevoice.config import Config
+from fakevoice.places import Paths
+
+AFTER = ("prepare", "scenes", "train", "ensemble", "submission")
+READS = (
+    "competition",
+    "experiment",
+    "task",
+    "classes",
+    "metric",
+    "measures",
+    "epoch_measures",
+    "networks",
+    "published",
+)
+
+
+def code(config: Config) -> list[str]:
+    """Modules whose change makes this stage stale."""
+    return ["results", "results_page", "slices", "analysis", *(f"metrics/{name}" for name in lookup.names("metrics"))]
+
+
+def run(config: Config, paths: Paths) -> list[Path]:
+    """Write results.json, results.md, a chart of all members and, of many classes, their confusion."""
+    from fakevoice import results, results_page
+    from fakevoice.analysis import load_run
+    from fakevoice.folds import read_folds
+    from fakevoice.storage import atomic_file, write_json, write_text
+
+    run, folder = load_run(config), paths.stage("results")
+    tables = results.collect(run)
+    experiment = "" if config.experiment == "default" else f" experiment={config.experiment}"
+    command = f"./run.sh all --config {config.competition}{experiment}"
+    folds = read_folds(paths.folds_csv, config.competition)
+    page = results_page.as_markdown(tables, config, command, len(folds), folds["group"].nunique())
+    write_json(folder / "results.json", results.as_json(run, tables, command))
+    write_text(folder / "results.md", page)
+    charts = {results_page.performance_name(config): results_page.draw_performance(tables, config)}
+    if "confusion" in tables:
+        charts["confusion.png"] = results_page.draw_confusion(tables["confusion"], config)
+    for name, figure in charts.items():
+        with atomic_file(folder / name) as file:
+            figure.savefig(file, dpi=120, format="png")
+    print(f"{page}\nthe same for a report, and charts: {folder}", flush=True)
+    return [folder / name for name in ("results.json", "results.md", *charts)]

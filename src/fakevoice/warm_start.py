@@ -1,0 +1,50 @@
+"""Finds the weights of another run that a network starts from: pretrain → fine-tune.
+
+Fold k starts from fold k. Within one competition that keeps the promise of the folds: neither training saw the clips
+that fold k holds back.
+"""
+
+from pathlib import Path
+
+from fakevoice.config import Config
+from fakevoice.errors import ConfigError, LeakError
+from fakevoice.places import Paths
+from fakevoice.settings import Network
+from fakevoice.storage import checksum
+
+
+def weight_files(network: Network, config: Config, paths: Paths) -> list[Path]:
+    """The file that each fold starts from, whether it is there or not; empty where a network starts from nothing."""
+    if not network.warm_start:
+        return []
+    competition, experiment, name = network.warm_start.split("/")
+    folder = paths.home / "runs" / competition / experiment / "train" / name
+    return [folder / f"fold{index}" / "weights.safetensors" for index in range(config.folds.n_folds)]
+
+
+def check_warm_start(network: Network, config: Config, paths: Paths) -> None:
+    """Refuse weights that are not there, or that have seen what is held back here.
+
+    Raises:
+        ConfigError: that run has no such weights.
+        LeakError: it is of the same competition, and its folds are others.
+    """
+    files = weight_files(network, config, paths)
+    if not files:
+        return
+    competition, experiment, _ = network.warm_start.split("/")
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise ConfigError(
+            f"warm_start {network.warm_start}: {missing[0]} is not there; "
+            f"./run.sh train --config {competition} experiment={experiment} folds.n_folds={config.folds.n_folds} first"
+        )
+    theirs = files[0].parents[3] / "folds" / "folds.csv"
+    if competition == config.competition and checksum(paths.stage("folds") / "folds.csv") != checksum(theirs):
+        raise LeakError(f"warm_start {network.warm_start}: that run has other folds, so that it saw held-out clips")
+
+
+def started_from(config: Config, paths: Paths) -> dict[str, str]:
+    """Checksums of all weights that the networks start from, or ``missing``."""
+    files = [file for network in config.networks.values() for file in weight_files(network, config, paths)]
+    return {str(file.relative_to(paths.home)): checksum(file) if file.is_file() else "missing" for file in files}
