@@ -48,11 +48,25 @@ def test_who_knows_more_weighs_more_and_the_blend_knows_most(blend, logits, targ
     assert auc(target, blend.probability(logits)) > auc(target, expit(logits[:, 1]))
 
 
-def test_a_larger_penalty_draws_all_weights_to_nothing(logits, target, config):
-    none = config.model_copy(update={"ensemble": Ensemble(penalty=1e9)})
-    blend = fit_blend(logits, target, MEMBERS, none)
-    assert np.abs(blend.weights).max() < 1e-4
-    assert blend.probability(logits) == pytest.approx(np.tile(target.mean(axis=0), (len(target), 1)), abs=1e-3)
+def test_a_large_penalty_leaves_one_weight_to_each_member(logits, target, config):
+    strict = config.model_copy(update={"ensemble": Ensemble(penalty=1e9)})
+    blend = fit_blend(logits, target, MEMBERS, strict)
+    weights = np.array(blend.weights).reshape(len(blend.combinations), len(MEMBERS), -1)
+    own = weights[-1, :, 0]  # of the combination that holds all labels
+    assert (own >= 0).all() and own.max() > 0.1
+    expected = own[:, None] * np.array(blend.combinations)[:, None]
+    np.testing.assert_allclose(weights, expected, atol=1e-5)
+
+
+def test_few_clips_of_many_classes_do_not_fit_noise(config):
+    rng, n_classes = np.random.default_rng(0), 7
+    truth = np.arange(700) % n_classes
+    target = np.eye(n_classes)[truth]
+    logits = 2 * target[:, None] - 1 + rng.normal(0, 1.2, (700, 3, n_classes))
+    fold = np.arange(700) // n_classes % 5
+    many = config.model_copy(update={"task": "multiclass", "classes": list("abcdefg"), "ensemble": Ensemble()})
+    right = cross_fit(logits, target, fold, MEMBERS, many).argmax(axis=1) == truth
+    assert right.mean() >= (logits.mean(axis=1).argmax(axis=1) == truth).mean() - 0.01
 
 
 def test_the_unit_of_a_member_does_not_matter(blend, logits, target, config):

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
+from scipy.optimize import minimize
+from scipy.special import log_softmax
 
 from fakevoice import lookup
 from fakevoice.config import Config
@@ -85,15 +86,18 @@ class Blend:
 def fit_blend(logits: np.ndarray, target: np.ndarray, members: list[str], config: Config) -> Blend:
     """Multinomial logistic regression of the combination of labels on all members' logits, then the calibrator.
 
+    A combination's score is first of all what each member says of its labels, times one weight of the member's own;
+    what any other logit adds to that is penalised, so that few clips of many classes do not fit noise.
+
     Source: stacking, Wolpert 1992; the regression as a calibrator of several classes at once: Kull et al.,
-    "Beyond temperature scaling", 2019, section 3 (matrix scaling with a penalty).
+    "Beyond temperature scaling", 2019, section 3 (matrix scaling with a penalty on what is off the diagonal).
 
     Args:
         logits: (n_clips, n_members, n_outputs) out-of-fold.
         target: (n_clips, n_outputs) of 0 and 1.
     """
     combinations, heard = np.unique(target.astype(int), axis=0, return_inverse=True)
-    weights, intercepts = _regress(logits.reshape(len(logits), -1), heard.ravel(), config.ensemble.penalty)
+    weights, intercepts = _regress(logits, combinations, heard.ravel(), config.ensemble.penalty)
     log_odds = _log_odds(logits.reshape(len(logits), -1) @ weights.T + intercepts, combinations.astype(bool))
     fit = lookup.load("calibrators", config.ensemble.calibrator).fit
     return Blend(
@@ -109,16 +113,42 @@ def fit_blend(logits: np.ndarray, target: np.ndarray, members: list[str], config
     )
 
 
-def _regress(x: np.ndarray, heard: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (n_combinations, n_columns) and intercepts of the softmax; zeros where there is one combination only."""
-    n_combinations, centre, deviation = heard.max() + 1, x.mean(axis=0), np.maximum(x.std(axis=0), SMALLEST_DEVIATION)
-    if n_combinations == 1:
-        return np.zeros((1, x.shape[1])), np.zeros(1)
-    model = LogisticRegression(C=1 / penalty, max_iter=MAX_ITERATIONS).fit((x - centre) / deviation, heard)
-    weights, intercepts = model.coef_ / deviation, model.intercept_
-    if n_combinations == 2:  # one row stands for both there
-        weights, intercepts = np.vstack([np.zeros_like(deviation), weights]), np.append(0.0, intercepts)
-    return weights, intercepts - weights @ centre
+def _regress(
+    logits: np.ndarray, combinations: np.ndarray, heard: np.ndarray, penalty: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (n_combinations, n_members * n_outputs) and intercepts of the softmax over combinations.
+
+    Args:
+        logits: (n_clips, n_members, n_outputs).
+        combinations: (n_combinations, n_outputs) of 0 and 1.
+        heard: (n_clips,) int, which of them.
+        penalty: L2, of what is added to the members' own weights, in units of the logits' deviation.
+    """
+    n_combinations, n_members = len(combinations), logits.shape[1]
+    x = logits.reshape(len(logits), -1)
+    centre, deviation = x.mean(axis=0), np.maximum(x.std(axis=0), SMALLEST_DEVIATION)
+    x = (x - centre) / deviation
+    said = logits @ combinations.T  # (n_clips, n_members, n_combinations): log-odds of its labels, up to a constant
+    truth = np.eye(n_combinations)[heard]
+    ends = np.cumsum([n_members, n_combinations])
+
+    def loss_and_gradient(values: np.ndarray) -> tuple[float, np.ndarray]:
+        own, intercepts, added = np.split(values, ends)
+        added = added.reshape(n_combinations, -1)
+        scores = log_softmax(np.einsum("m,nmc->nc", own, said) + intercepts + x @ added.T, axis=1)
+        error = np.exp(scores) - truth
+        gradient = np.einsum("nc,nmc->m", error, said), error.sum(axis=0), error.T @ x + penalty * added
+        loss = penalty / 2 * np.sum(added**2) - np.sum(scores * truth)
+        return loss / len(x), np.concatenate([part.ravel() for part in gradient]) / len(x)
+
+    start = np.concatenate([np.full(n_members, 1 / n_members), np.zeros(n_combinations * (1 + x.shape[1]))])
+    bounds = [(0, None)] * n_members + [(None, None)] * (len(start) - n_members)  # no member is taken for a liar
+    solver = {"maxiter": MAX_ITERATIONS, "ftol": 1e-12, "gtol": 1e-7}
+    found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", bounds=bounds, options=solver).x
+    own, intercepts, added = np.split(found, ends)
+    added = added.reshape(n_combinations, -1) / deviation
+    weights = (own[:, None] * combinations[:, None]).reshape(n_combinations, -1) + added
+    return weights, intercepts - added @ centre
 
 
 def _log_odds(scores: np.ndarray, holds: np.ndarray) -> np.ndarray:

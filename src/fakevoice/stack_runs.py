@@ -1,5 +1,6 @@
 """Runs the stacker over all folds: the columns it reads, its out-of-fold and test logits, what it looks at."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,30 @@ import pandas as pd
 from fakevoice.cache import CachedFeature, scored_splits
 from fakevoice.config import Config
 from fakevoice.places import Paths
-from fakevoice.progress import track
 from fakevoice.stacker import check_oof, column_names, fit_fold, predict_logits, save_boosters
 from fakevoice.storage import read_array, write_array
 from fakevoice.tables import write_table
 from fakevoice.tasks import targets
+from fakevoice.workers import run_parallel
+
+
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """One fold to fit; travels to a worker.
+
+    Attributes:
+        columns: (n_scenes, n_columns) float32.
+        new: split → (n_clips, n_columns) float32, with the logits of this fold's networks.
+        folder: where the models go.
+    """
+
+    index: int
+    config: Config
+    columns: np.ndarray
+    target: np.ndarray
+    fold: np.ndarray
+    new: dict[str, np.ndarray]
+    folder: Path
 
 
 def stack(config: Config, paths: Paths, scenes: pd.DataFrame, pooled: Path) -> list[Path]:
@@ -21,32 +41,49 @@ def stack(config: Config, paths: Paths, scenes: pd.DataFrame, pooled: Path) -> l
     Returns:
         The files written.
     """
-    folder, trained, names = paths.stage("stack"), paths.stage("train"), column_names(config)
-    target, fold = targets(scenes["state"], config), scenes["fold"].to_numpy(np.int64)
-    oof = [read_array(trained / f"oof-{network}.npy") for network in config.networks]
-    splits = scored_splits(pooled)
-    chains = {split: [read_array(trained / f"{split}-{n}.npy") for n in config.networks] for split in splits}
-    new = {split: CachedFeature(pooled, split).all() for split in splits}
-    columns = np.concatenate([CachedFeature(pooled, "scenes").all(), *oof], axis=1)
-    logits, scored_by, outputs, gains = np.zeros(target.shape), np.full(len(target), -1), [], []
-    new_logits: dict[str, list[np.ndarray]] = {split: [] for split in splits}
-    for index in track(range(config.folds.n_folds), config.folds.n_folds, "stack", "folds"):
-        boosters = fit_fold(columns, names, target, fold, index, config.stacker, config.seed)
-        held_out = fold == index
-        logits[held_out] = predict_logits(boosters, columns[held_out], names)
-        scored_by[held_out] = index
-        for split in splits:
-            own_chain = np.concatenate([new[split], *(chain[index] for chain in chains[split])], axis=1)
-            new_logits[split].append(predict_logits(boosters, own_chain, names))
-        outputs += save_boosters(folder, boosters, index)
-        gains.append([booster.feature_importance("gain") for booster in boosters])
-    check_oof(logits, scored_by, fold)
+    folder, folds = paths.stage("stack"), _folds(config, paths, scenes, pooled)
+    target, fold = folds[0].target, folds[0].fold
     for left in folder.glob("*.npy"):  # the ensemble reads what lies here: no clips of an earlier run
         left.unlink()
-    arrays = {"oof": logits, **{split: np.stack(parts) for split, parts in new_logits.items()}}
+    logits, scored_by, new_logits, outputs, gains = np.zeros(target.shape), np.full(len(target), -1), [], [], []
+    for job, (held_out, new, files, gain) in zip(folds, run_parallel(_fit, folds, "stack", "folds"), strict=True):
+        rows = fold == job.index
+        logits[rows], scored_by[rows] = held_out, job.index
+        new_logits.append(new)
+        outputs += files
+        gains.append(gain)
+    check_oof(logits, scored_by, fold)
+    arrays = {"oof": logits} | {split: np.stack([new[split] for new in new_logits]) for split in folds[0].new}
     for split, array in arrays.items():
         write_array(folder / f"{split}.npy", array)
     importance = pd.DataFrame(np.mean(gains, axis=0).T, columns=config.outputs)
-    importance.insert(0, "column", names)
+    importance.insert(0, "column", column_names(config))
     write_table(folder / "importance.csv", importance)
     return [*outputs, *(folder / f"{split}.npy" for split in arrays), folder / "importance.csv"]
+
+
+def _folds(config: Config, paths: Paths, scenes: pd.DataFrame, pooled: Path) -> list[_Fold]:
+    trained, splits, networks = paths.stage("train"), scored_splits(pooled), list(config.networks)
+    oof = [read_array(trained / f"oof-{network}.npy") for network in networks]
+    columns = np.concatenate([CachedFeature(pooled, "scenes").all(), *oof], axis=1)
+    chains = {split: [read_array(trained / f"{split}-{network}.npy") for network in networks] for split in splits}
+    new = {split: CachedFeature(pooled, split).all() for split in splits}
+    target, fold = targets(scenes["state"], config), scenes["fold"].to_numpy(np.int64)
+    return [
+        _Fold(
+            *(index, config, columns, target, fold),
+            new={s: np.concatenate([new[s], *(chain[index] for chain in chains[s])], axis=1) for s in splits},
+            folder=paths.stage("stack"),
+        )
+        for index in range(config.folds.n_folds)
+    ]
+
+
+def _fit(job: _Fold) -> tuple[np.ndarray, dict[str, np.ndarray], list[Path], list[np.ndarray]]:
+    """Logits of the fold's own scenes and of each split, the files of the models, and the gain of their columns."""
+    config, names = job.config, column_names(job.config)
+    boosters = fit_fold(job.columns, names, job.target, job.fold, job.index, config.stacker, config.seed)
+    held_out = predict_logits(boosters, job.columns[job.fold == job.index], names)
+    new = {split: predict_logits(boosters, columns, names) for split, columns in job.new.items()}
+    files = save_boosters(job.folder, boosters, job.index)
+    return held_out, new, files, [booster.feature_importance("gain") for booster in boosters]

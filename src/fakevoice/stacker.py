@@ -56,7 +56,7 @@ def fit_fold(
         "lambda_l2": settings.l2,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": 2,  # fixed, since sums depend on how they are split
+        "num_threads": 1,  # fixed, since sums depend on how they are split; cores are used by folds side by side
         "seed": seed,
         "verbose": -1,
     }
