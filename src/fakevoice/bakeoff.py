@@ -47,7 +47,7 @@ def run_study(config_name: str, study: str, names: list[str], words: list[str]) 
     Args:
         config_name: as `load_config` takes it.
         names: variants of the study; all if empty.
-        words: key=value words for all of them.
+        words: key=value words for all of them, on top of their own.
 
     Returns:
         The table of `compare`, also written to `runs/<competition>/<study>.csv`, with seconds that the run took
@@ -60,7 +60,7 @@ def run_study(config_name: str, study: str, names: list[str], words: list[str]) 
     runs, seconds = {}, {}
     for name, changes in choose_variants(config, study, names).items():
         print(f"\n{study}: {name}  {' '.join(changes)}", flush=True)
-        variant, start = load_config(config_name, [*words, *changes, f"experiment={study}-{name}"]), time.monotonic()
+        variant, start = load_config(config_name, [*changes, *words, f"experiment={study}-{name}"]), time.monotonic()
         run_line(variant, "ensemble")
         runs[name], seconds[name] = load_run(variant), time.monotonic() - start
     table = compare(runs).assign(seconds=[round(seconds[name], 1) for name in runs])
