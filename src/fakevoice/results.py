@@ -12,7 +12,7 @@ from fakevoice.storage import read_json
 from fakevoice.tables import CLIP_TEXT, read_table
 from fakevoice.tasks import targets
 
-MAX_GROUPS = 60  # more are statistics, not a table
+MAX_GROUPS = 20  # more are no table to read
 NOTHING = "-"  # in a column of the truth: does not apply to this clip
 
 

@@ -103,15 +103,16 @@ def draw_performance(tables: dict[str, pd.DataFrame], config: Config) -> Figure:
     if config.published and config.published.systems:
         theirs = pd.DataFrame(config.published.systems).T.reindex(columns=names)
         systems = pd.concat([systems, theirs.rename(index="published: {}".format)])
-    figure = Figure(figsize=(1.5 + 1.6 * len(names), 4.2), layout="constrained")
+    figure = Figure(figsize=(3.5 + 1.6 * len(names), 4.2), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(systems)
     for place, (system, values) in enumerate(systems.iterrows()):
         bars = axes.bar(np.arange(len(names)) + place * width, values.fillna(0), width, label=system)
         axes.bar_label(bars, ["" if np.isnan(v) else f"{v:.3f}" for v in values], fontsize=7, rotation=90, padding=2)
     axes.set_xticks(np.arange(len(names)) + 0.4 - width / 2, [_direction(name) for name in names])
-    axes.set(ylabel="value", ylim=(0, 1.2), title=f"{config.competition}: out of fold, by system")
-    axes.legend(fontsize=8, ncols=2, loc="upper left")
+    axes.set(ylabel="value", title=f"{config.competition}: out of fold, by system")
+    axes.margins(y=0.15)
+    figure.legend(fontsize=8, loc="outside right upper")
     return figure
 
 
