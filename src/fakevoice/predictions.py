@@ -86,3 +86,26 @@ def decisions(probability: np.ndarray, multiclass: bool) -> np.ndarray:
     if not multiclass:
         return probability >= THRESHOLD
     return probability.argmax(axis=1)[:, None] == np.arange(probability.shape[1])
+
+
+def macro(
+    share: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+    label: ArrayLike,
+    probability: ArrayLike,
+    multiclass: bool | None,
+) -> float:
+    """Check both arrays, decide, and average a share of counts over the outputs that occur.
+
+    Args:
+        share: takes for each of these outputs how often it was rightly decided for, decided for, and there, each
+            (n_outputs,) int, and gives (n_outputs,) float.
+        multiclass: None takes one-hot labels for a multiclass task.
+
+    Returns:
+        The mean over outputs that are there or decided for; nan if none is.
+    """
+    label, probability = checked(label, probability)
+    decided = decisions(probability, is_multiclass(label) if multiclass is None else multiclass)
+    occurs = (decided | label).any(axis=0)
+    counts = [np.count_nonzero(rows[:, occurs], axis=0) for rows in (decided & label, decided, label)]
+    return float(np.mean(share(*counts))) if occurs.any() else float("nan")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fakevoice.predictions import checked, decisions, is_multiclass
+from fakevoice.predictions import macro
 
 GREATER_IS_BETTER = True
 
@@ -26,8 +26,4 @@ def measure(label: np.ndarray, probability: np.ndarray, *, multiclass: bool | No
     Source: Sokolova & Lapalme, "A systematic analysis of performance measures for classification
     tasks", 2009, table 3.
     """
-    label, probability = checked(label, probability)
-    decided = decisions(probability, is_multiclass(label) if multiclass is None else multiclass)
-    hits = (decided & label).sum(axis=0)
-    occurs = (decided | label).any(axis=0)
-    return float(np.mean(hits[occurs] / np.maximum(decided.sum(axis=0)[occurs], 1))) if occurs.any() else float("nan")
+    return macro(lambda hits, decided, there: hits / np.maximum(decided, 1), label, probability, multiclass)
