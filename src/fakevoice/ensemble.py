@@ -87,7 +87,8 @@ def fit_blend(logits: np.ndarray, target: np.ndarray, members: list[str], config
     """Multinomial logistic regression of the combination of labels on all members' logits, then the calibrator.
 
     A combination's score is first of all what each member says of its labels, times one weight of the member's own;
-    what any other logit adds to that is penalised, so that few clips of many classes do not fit noise.
+    what any other logit adds to that, and its intercept, is penalised, so that few clips of many classes do not fit
+    noise.
 
     Source: stacking, Wolpert 1992; the regression as a calibrator of several classes at once: Kull et al.,
     "Beyond temperature scaling", 2019, section 3 (matrix scaling with a penalty on what is off the diagonal).
@@ -122,7 +123,8 @@ def _regress(
         logits: (n_clips, n_members, n_outputs).
         combinations: (n_combinations, n_outputs) of 0 and 1.
         heard: (n_clips,) int, which of them.
-        penalty: L2, of what is added to the members' own weights, in units of the logits' deviation.
+        penalty: L2, of the intercepts, and of what is added to the members' own weights in units of the logits'
+            deviation.
     """
     n_combinations, n_members = len(combinations), logits.shape[1]
     x = logits.reshape(len(logits), -1)
@@ -137,8 +139,9 @@ def _regress(
         added = added.reshape(n_combinations, -1)
         scores = log_softmax(np.einsum("m,nmc->nc", own, said) + intercepts + x @ added.T, axis=1)
         error = np.exp(scores) - truth
-        gradient = np.einsum("nc,nmc->m", error, said), error.sum(axis=0), error.T @ x + penalty * added
-        loss = penalty / 2 * np.sum(added**2) - np.sum(scores * truth)
+        gradient = [np.einsum("nc,nmc->m", error, said), error.sum(axis=0) + penalty * intercepts]
+        gradient.append(error.T @ x + penalty * added)
+        loss = penalty / 2 * (np.sum(added**2) + np.sum(intercepts**2)) - np.sum(scores * truth)
         return loss / len(x), np.concatenate([part.ravel() for part in gradient]) / len(x)
 
     start = np.concatenate([np.full(n_members, 1 / n_members), np.zeros(n_combinations * (1 + x.shape[1]))])

@@ -182,7 +182,7 @@ class Stacker(Section):
 class Ensemble(Section):
     """The blend of networks and stacker, and what calibrates it further."""
 
-    penalty: float = Field(100.0, gt=0)  # L2, on what is added to one weight per member, in units of logits' deviation
+    penalty: float = Field(100.0, gt=0)  # L2, on intercepts and on what is added to one weight per member
     calibrator: str = "identity"
     n_bootstrap: int = Field(500, ge=10)
     discount_shortcuts: bool = True  # judge by scenes weighted so that how a voice was recorded tells no label
