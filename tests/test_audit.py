@@ -7,7 +7,7 @@ import scipy.signal
 import soundfile
 
 from fakevoice import audit
-from fakevoice.audit import audit_clips, check_audit, check_duplicates, find_missing
+from fakevoice.audit import audit_clips, audit_given, check_audit, check_duplicates, find_missing
 from fakevoice.errors import DataError
 
 RATE = 16_000
@@ -209,3 +209,18 @@ def test_unreadable_clips_are_no_duplicates_of_each_other(tmp_path):
     clips, table = audited(tmp_path, [0, 1, 2], labels=["real", "fake", "real"])
     table.loc[:1, "sha256"] = ""
     assert len(check_duplicates(clips, table)) == 0
+
+
+def test_given_statistics_are_known_by_their_values():
+    clips = pd.DataFrame({"id": ["a", "b", "c"], "split": "train", "path": "t.csv", "label": ["x", "y", "x"]})
+    given = pd.DataFrame({"id": ["c", "b", "a"], "rms": [1.0, 2.0, 1.0], "mfcc1": [0.5, 0.5, 0.5]})
+    audit, fingerprints = audit_given(clips, given)
+    assert audit["id"].tolist() == ["a", "b", "c"] and (audit["error"] == "").all() and not fingerprints.any()
+    assert audit["sha256"].iloc[0] == audit["sha256"].iloc[2] != audit["sha256"].iloc[1]
+    assert check_duplicates(clips, audit)[["train_id", "id"]].to_numpy().tolist() == [["a", "c"]]
+
+
+def test_a_clip_without_statistics_is_named():
+    clips = pd.DataFrame({"id": ["a", "b"], "split": "train", "path": "t.csv"})
+    with pytest.raises(DataError, match="1 clips have no statistics: b"):
+        audit_given(clips, pd.DataFrame({"id": ["a"], "rms": [1.0]}))

@@ -11,7 +11,7 @@ from fakevoice.config import load_config
 from fakevoice.errors import ConfigError
 from fakevoice.tables import read_table
 
-STUDY = ["studies.size.small=[]", "studies.size.smooth=[ensemble.penalty=100]"]
+STUDY = ["studies.size.small=[]", "studies.size.smooth=[ensemble.penalty=1e6]"]
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def config():
 
 
 def test_variants_in_their_order(config):
-    assert choose_variants(config, "size", []) == {"small": [], "smooth": ["ensemble.penalty=100"]}
+    assert choose_variants(config, "size", []) == {"small": [], "smooth": ["ensemble.penalty=1e6"]}
     assert list(choose_variants(config, "size", ["smooth"])) == ["smooth"]
 
 
@@ -73,6 +73,7 @@ def test_the_command_runs_each_variant_once(damageable, capsys, monkeypatch):
     assert "smooth" in shown and "difference" in shown
     table = read_table(damageable.paths.run.parent / "size.csv", ("variant",))
     assert table["variant"].tolist() == ["small", "smooth"] and (table["seconds"] > 0).all()
+    assert abs(table["difference"].iloc[1]) > 1e-6
     assert (damageable.home / "runs" / "demo" / "size-smooth" / "ensemble" / "oof.csv").is_file()
     ran = []
     monkeypatch.setattr(bakeoff, "run_line", lambda config, last: ran.append((config.experiment, last)))

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 import soundfile
 
+from fakevoice.cache import CachedFeature
 from fakevoice.config import load_config
 from fakevoice.errors import ConfigError
+from fakevoice.extraction import pooled_names
 from fakevoice.inference import Predictor, list_clips, predict_table
 from fakevoice.line import run_line, stale_stages
 from fakevoice.places import Paths, paths
@@ -95,8 +97,6 @@ def test_emotion(run, tmp_path):
 
 
 def write_statistics(folder: Path, n_rows: int = 200) -> None:
-    from fakevoice.extraction import pooled_names
-
     names, rng = pooled_names(load_config("deep_voice")), np.random.default_rng(0)
     label = np.arange(n_rows) % 2
     table = pd.DataFrame(rng.normal(0, 1, (n_rows, len(names))), columns=names)
@@ -118,6 +118,21 @@ def test_deep_voice_as_a_table(run, tmp_path):
     soundfile.write(tmp_path / "new.wav", rng.normal(0, 0.1, 22050), 22050)
     table, _ = predict_table(Predictor.load(places), list_clips([str(tmp_path / "new.wav")]))
     assert table.columns.tolist() == ["id", "fake"] and 0 < table["fake"].iloc[0] < 1  # sound has the same statistics
+
+
+def test_given_statistics_follow_their_clips_through_the_folds(run, tmp_path):
+    """folds.csv may be edited, also in its order, and scenes come in that order."""
+    write_statistics(tmp_path / "data" / "deep_voice", 60)
+    places, _ = run("deep_voice")
+    lines = places.folds_csv.read_text().splitlines()
+    places.folds_csv.write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n")
+    places, _ = run("deep_voice")
+    folder = places.cache / read_json(places.stage("features") / "features.json")["pooled"]
+    given = read_table(places.stage("prepare") / "given.csv", ("id",)).set_index("id")
+    voices = read_table(places.stage("scenes") / "voices.csv", ("scene", "clip", "group", "label", "vocoder"))
+    assert voices["clip"].iloc[0] == lines[-1].split(",")[1]
+    expected = given.loc[voices["clip"], pooled_names(load_config("deep_voice"))].to_numpy(np.float32)
+    assert np.array_equal(CachedFeature(folder, "scenes").all(), expected)
 
 
 def test_deep_voice_by_recording(run, tmp_path):

@@ -49,15 +49,15 @@ def truth_of(run) -> pd.DataFrame:
 
 
 def test_an_attack_is_measured_against_the_bona_fide_clips_of_its_subset(run):
-    truth = truth_of(run)
+    truth = truth_of(run)[3:].reset_index(drop=True)  # of the others nothing is known
     write_table(run.paths.stage("prepare") / "truth.csv", truth[::-1])
     table = results.collect(run)["test"].set_index("clips")
     assert list(table.index) == ["all", "attack A01", "attack A07", "subset dev", "subset eval"]
     assert table.loc["all", "n"] == len(truth)
-    assert table.loc["attack A07", "n"] == table.loc["subset eval", "n"] == (truth["subset"] == "eval").sum()
+    assert table.loc["attack A07", "n"] == table.loc["subset eval", "n"] == (truth["subset"] == "eval").sum() > 3
     kept = (truth["subset"] == "eval").to_numpy()
     label = np.stack([truth["label"] == name for name in ("fake", "real")], axis=1)[kept]
-    expected = measure_all(("auc",), label, run.test_probability[kept], run.config)["auc"]
+    expected = measure_all(("auc",), label, run.test_probability[3:][kept], run.config)["auc"]
     assert table.loc["attack A07", "auc"] == pytest.approx(expected)
 
 
