@@ -262,7 +262,7 @@ units = {
     "rolloff": "Hz",
     "rms": "of full scale",
     "runs": "count",
-    "_s": "s",
+    "longest_s": "s",
 }
 figure, grid = plt.subplots(2, len(kinds), figsize=(4.2 * len(kinds), 7), squeeze=False)
 for axes_of_kind, kind in zip(grid.T, kinds, strict=True):
