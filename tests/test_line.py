@@ -1,5 +1,6 @@
 """The line does what has changed and nothing else, and says why."""
 
+import re
 import shutil
 
 import pytest
@@ -184,3 +185,22 @@ def test_an_unknown_codec_stops_a_run_before_it_starts(finished_run, monkeypatch
     with pytest.raises(ConfigError, match=r"no codec 'mp2'.*mp3"):
         run_line(load_config("demo", [*finished_run.overrides, word]))
     assert not list(tmp_path.rglob("manifest.json"))
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("measures=[auk]", "no metrics/auk.py; did you mean 'auc'"),
+        ("epoch_measures=[auk]", "no metrics/auk.py; did you mean 'auc'"),
+        ("statistics=[rythm]", "no statistics/rythm.py; did you mean 'rhythm'"),
+        ("networks.mel.model.name=resnet3", "no models/resnet3.py; did you mean 'resnet'"),
+        ("networks.mel.warm_start=demo/other/mel", "experiment=other"),
+    ],
+)
+@pytest.mark.parametrize("experiment", ["default", "new"])
+def test_a_plugin_that_is_not_there_stops_a_run_before_it_starts(damageable, word, message, experiment, capsys):
+    config = load_config("demo", [*damageable.overrides, word, f"experiment={experiment}"])
+    before = damageable.times()
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        run_line(config)
+    assert damageable.times() == before and "──" not in capsys.readouterr().out

@@ -50,7 +50,7 @@ def run_line(config: Config, last: str = STAGES[-1], force: str = "", verify: bo
             reason = "forced" if forced else _why_stale(name, config, places, verify)
             if reason:
                 if not done:
-                    _check_plugins(config)
+                    _check_plugins(config, places)
                 _run_stage(name, reason, config, places, forced)
                 done = True
     return done
@@ -124,14 +124,16 @@ def _first_difference(old: Any, new: Any) -> str | None:
     return None if old == new else ""
 
 
-def _check_plugins(config: Config) -> None:
+def _check_plugins(config: Config, places: Paths) -> None:
     """Try every plug-in on a silent clip before any work, so that a long run does not end on a typing error."""
     from fakevoice.channel import check_codec
     from fakevoice.extraction import check_features
     from fakevoice.fold_runs import check_networks
+    from fakevoice.warm_start import check_warm_start
 
     shapes = check_features(config)
-    lookup.load("metrics", config.metric)
+    for name in (config.metric, *config.measures, *config.epoch_measures):
+        lookup.load("metrics", name)
     lookup.load("calibrators", config.ensemble.calibrator)
     for kind, names in (("noises", config.scenes.noises), ("vocoders", config.scenes.vocoders)):
         for name in names:
@@ -139,3 +141,5 @@ def _check_plugins(config: Config) -> None:
     for name in (*config.scenes.codecs, *filter(None, [config.scenes.container])):
         check_codec(name)
     check_networks(config, shapes)
+    for network in config.networks.values():
+        check_warm_start(network, config, places)

@@ -28,9 +28,13 @@ def load(kind: str, name: str) -> ModuleType:
     Raises:
         ConfigError: there is no such file; the message lists what exists.
     """
+    _refuse_unknown(kind, name)
+    return importlib.import_module(f"fakevoice.{kind}.{name}")
+
+
+def _refuse_unknown(kind: str, name: str) -> None:
     if name not in names(kind):
         raise ConfigError(f"no {kind}/{name}.py; {nearest(name, names(kind))}")
-    return importlib.import_module(f"fakevoice.{kind}.{name}")
 
 
 def check_args(function: Callable, args: dict[str, Any], where: str) -> None:
@@ -59,7 +63,12 @@ def source_hash(module: str) -> str:
 
     Args:
         module: path below the package without ``.py``, e.g. ``"features/mel"``.
+
+    Raises:
+        ConfigError: as `load`.
     """
+    kind, _, name = module.rpartition("/")
+    _refuse_unknown(kind, name)
     tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)

@@ -27,7 +27,7 @@ def check_warm_start(network: Network, config: Config, paths: Paths) -> None:
 
     Raises:
         ConfigError: that run has no such weights.
-        LeakError: it is of the same competition, and its folds are others.
+        LeakError: it is of the same competition, and its folds are others than those made here, if they are made.
     """
     files = weight_files(network, config, paths)
     if not files:
@@ -39,8 +39,8 @@ def check_warm_start(network: Network, config: Config, paths: Paths) -> None:
             f"warm_start {network.warm_start}: {missing[0]} is not there; "
             f"./run.sh train --config {competition} experiment={experiment} folds.n_folds={config.folds.n_folds} first"
         )
-    theirs = files[0].parents[3] / "folds" / "folds.csv"
-    if competition == config.competition and checksum(paths.stage("folds") / "folds.csv") != checksum(theirs):
+    ours, theirs = (run / "folds" / "folds.csv" for run in (paths.run, files[0].parents[3]))
+    if competition == config.competition and ours.is_file() and checksum(ours) != checksum(theirs):
         raise LeakError(f"warm_start {network.warm_start}: that run has other folds, so that it saw held-out clips")
 
 
