@@ -9,7 +9,7 @@ import pytest
 from fakevoice import results, results_page
 from fakevoice.analysis import load_run
 from fakevoice.config import load_config
-from fakevoice.line import run_line
+from fakevoice.line import run_line, stale_stages
 from fakevoice.settings import Published
 from fakevoice.slices import label_and_probability, measure_all
 from fakevoice.storage import write_json
@@ -104,3 +104,12 @@ def test_the_chart_is_named_by_the_one_model_of_all_networks(run):
     other = networks["mel"].model_copy(update={"model": networks["mel"].model.model_copy(update={"name": "lcnn"})})
     mixed = run.config.model_copy(update={"networks": networks | {"mel": other}})
     assert results_page.performance_name(mixed) == "demo_performance.png"
+
+
+def test_what_is_published_may_be_added_to_a_finished_run(damageable):
+    words = ["published.source=them", "published.systems.B.auc=0.6", "published.systems.A.auc=0.7"]
+    config = load_config("demo", [*damageable.overrides, *words])
+    assert [name for name, reason in stale_stages(config) if reason] == ["results"]
+    run_line(config)
+    read = json.loads((damageable.paths.stage("results") / "results.json").read_text())
+    assert [row["system"] for row in read["published"]] == ["B", "A"]  # in the order of the config

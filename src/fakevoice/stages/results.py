@@ -1,5 +1,6 @@
 """Out-of-fold and test probabilities → tables by member, fold, group and kind of clip, beside what was published."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from fakevoice import lookup
@@ -32,7 +33,7 @@ def run(config: Config, paths: Paths) -> list[Path]:
     from fakevoice.folds import read_folds
     from fakevoice.storage import atomic_file, write_json, write_text
 
-    run, folder = load_run(config), paths.stage("results")
+    run, folder = replace(load_run(config), config=config), paths.stage("results")  # what is shown may be newer
     tables = results.collect(run)
     experiment = "" if config.experiment == "default" else f" experiment={config.experiment}"
     command = f"./run.sh all --config {config.competition}{experiment}"
