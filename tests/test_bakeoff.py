@@ -7,7 +7,7 @@ from fakevoice import bakeoff
 from fakevoice.analysis import load_run
 from fakevoice.bakeoff import choose_variants, compare
 from fakevoice.cli import main
-from fakevoice.config import load_config
+from fakevoice.config import config_names, load_config
 from fakevoice.errors import ConfigError
 from fakevoice.tables import read_table
 
@@ -39,7 +39,7 @@ def test_a_competition_without_studies_says_so():
 
 
 def test_every_study_that_ships_is_a_valid_config():
-    for name in ("emotion", "digits"):
+    for name in config_names():
         config = load_config(name)
         for study, variants in config.studies.items():
             for variant, words in variants.items():
