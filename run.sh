@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ./run.sh all | <stage> [--config NAME] [--force] [--verify] [key=value ...] | status | predict | score | test
+# ./run.sh all | <stage> [--config NAME] [--force] [--verify] [key=value ...] | status | predict | score | test | bench
 # Makes .venv from requirements.txt when it is missing or out of date, then hands over to src/fakevoice.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -13,10 +13,18 @@ find_python() {
   exit 1
 }
 
+# content FILE: what FILE says, and every file that it includes with -r
+content() {
+  local line
+  while IFS= read -r line || [ -n "$line" ]; do
+    if [[ $line == "-r "* ]]; then content "${line#-r }"; else echo "$line"; fi
+  done < "$here/$1"
+}
+
 # install FILE: bring .venv to what FILE pins, once; the stamp says for which content that was done
 install() {
   local stamp=$here/.venv/.installed-$1 wanted
-  wanted=$(cat "$here/requirements.txt" "$here/$1" | cksum)
+  wanted=$(content "$1" | cksum)
   [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
   echo "installing $1 into .venv (once, some minutes and about 2 GB)" >&2
   [ -x "$python" ] || "$(find_python)" -m venv "$here/.venv"
@@ -26,10 +34,17 @@ install() {
   echo "$wanted" > "$stamp"
 }
 
+# glibc would give the memory of every array back and ask for it anew, for up to a tenth of the time
+export MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=268435456 MALLOC_TOP_PAD_=16777216
+
 install requirements.txt
 if [ "${1:-}" = test ]; then
   install requirements-dev.txt
   cd "$here"
   exec "$python" -m pytest "${@:2}"
+fi
+if [ "${1:-}" = bench ]; then  # ONNX Runtime, beside which it measures, is an extra
+  install requirements-extra.txt
+  exec "$python" "$here/benchmarks/all.py" "${@:2}"
 fi
 exec "$python" -m fakevoice "$@"

@@ -192,7 +192,7 @@ def test_what_pairs_lose_adds_up(run, described):
     for place, output in enumerate(run.config.outputs):
         assert lost[output] == pytest.approx(1 - auc.measure(label[:, place], probability[:, place]))
     alone = pair_aucs(described["state"], probability, run.config.outputs)
-    assert (pairs["high"] - pairs["low"]).mean() != pytest.approx((alone["high"] - alone["low"]).mean(), rel=0.01)
+    assert np.abs(pairs["high"] - alone["high"]).max() > 0.01  # scenes of a group err together
 
 
 def test_voices():

@@ -1,5 +1,7 @@
 """The feature cache: shards by key, only missing ones computed, read through memory maps, damage named."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -55,7 +57,16 @@ def test_rows_come_in_the_order_asked_for_across_shards(folders):
 
 
 def test_shards_stay_on_disk_until_read(folders):
-    assert all(isinstance(shard, np.memmap) for shard in CachedFeature(folders["mel"], "scenes")._shards)
+    feature = CachedFeature(folders["mel"], "scenes")
+    feature.all()
+    assert len(pickle.dumps(feature)) < 5_000
+
+
+@pytest.mark.parametrize("rows", [range(96), range(20, 70), [31, 32], [95], [5, 6, 7, 40, 41, 3, 2, 1], []])
+def test_rows_that_follow_each_other_are_those_that_were_asked_for(folders, rows):
+    feature = CachedFeature(folders["mel"], "scenes")
+    one_by_one = [feature.take([row])[0] for row in rows]
+    assert np.array_equal(feature.take(np.array(rows, int)), np.reshape(one_by_one, (-1, *feature.shape)))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ def pink(n_samples: int = 2 * RATE, rate_hz: int = RATE, seed: int = 0) -> np.nd
 def band_db(waveform: np.ndarray, low_hz: float, high_hz: float, rate_hz: int = RATE) -> float:
     hz = np.fft.rfftfreq(len(waveform), 1 / rate_hz)
     inside = (hz >= low_hz) & (hz < high_hz)
-    return float(10 * np.log10(np.mean(np.abs(np.fft.rfft(waveform))[inside] ** 2) + 1e-12))
+    spectrum = np.fft.rfft(waveform * np.hanning(len(waveform)))  # a cut is heard at all frequencies, a window is not
+    return float(10 * np.log10(np.mean(np.abs(spectrum)[inside] ** 2) + 1e-12))
 
 
 def delay_of(output: np.ndarray, source: np.ndarray) -> int:

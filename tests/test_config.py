@@ -65,6 +65,7 @@ def test_an_unknown_preset_hears_which_there_are():
     ("word", "message"),
     [
         ("sead=1", "unknown key 'sead'; did you mean 'seed'"),
+        ("data.rot=x", "unknown key 'data.rot'; did you mean 'root'"),
         ("stacker.n_round=5", "unknown key 'stacker.n_round'; did you mean 'n_rounds'"),
         ("networks.mel.training.n_epoch=1", "unknown key 'networks.mel.training.n_epoch'; did you mean 'n_epochs'"),
         ("networks.mel.model.arguments.width=1", "unknown key 'networks.mel.model.arguments'; did you mean 'args'"),
@@ -121,6 +122,7 @@ def test_arguments_of_plugins_are_checked_too(part, word, message):
         "scenes.resynthesis_source=reel",
         "scenes.resynthesis_label=fack",
         "clip_duration_s=0",
+        "data.cache_gb=0",
         "sample_rate_hz=-16000",
         "folds.n_folds=1",
         "networks.mel.training.learning_rate=0",
@@ -286,11 +288,43 @@ def test_the_hash_stands_for_every_key():
         assert config_hash(load_config("demo", [word])) != config_hash(load_config("demo"))
 
 
+@pytest.mark.parametrize(
+    "word", ["tcp://gpu1:8786", "tls://gpu-1.lab.example:8786", "tcp://10.0.0.5:8786", "tcp://[fe80::1]:8786"]
+)
+def test_who_computes_is_in_no_artefact(word):
+    config = load_config("demo", ["engine=dask", f"scheduler={word}"])
+    assert (config.engine, config.scheduler) == ("dask", word)
+    assert config_hash(config) == config_hash(load_config("demo"))
+    assert validate(config.model_dump(mode="json")) == load_config("demo")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["scheduler=tcp://gpu1:8786"], "say engine=dask"),
+        (["engine=dusk"], "engine: Input should be 'local' or 'dask'"),
+        (["engine=dask", "scheduler=gpu1:8786"], "'gpu1:8786' is not tcp://HOST:PORT or tls://HOST:PORT"),
+        (["engine=dask", "scheduler=tcp://gpu1"], "is not tcp://HOST:PORT"),
+        (["engine=dask", "scheduler=http://gpu1:8787/status"], "is not tcp://HOST:PORT"),
+    ],
+)
+def test_a_scheduler_that_cannot_be_one_is_refused(words, message):
+    assert message in refusal(*words)
+
+
 def test_the_demo_never_touches_the_users_data(tmp_path, monkeypatch):
     monkeypatch.setenv("FAKEVOICE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("FAKEVOICE_DATA", str(tmp_path / "data"))
     assert paths(load_config("demo")).raw == tmp_path / "home" / "data" / "demo"
     assert paths(load_config("voices")).raw == tmp_path / "data" / "voices"
+
+
+def test_data_of_the_config_wins_over_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKEVOICE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FAKEVOICE_DATA", str(tmp_path / "data"))
+    config = load_config("voices", [f"data.root={tmp_path}/other"])
+    assert paths(config).raw == tmp_path / "other" / "voices"
+    assert config_hash(config) == config_hash(load_config("voices"))  # the same files elsewhere are the same run
 
 
 def reads() -> Counter:

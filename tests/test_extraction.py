@@ -6,8 +6,8 @@ import pytest
 from fakevoice import extraction, lookup
 from fakevoice.cache import feature_folders
 from fakevoice.config import Config, load_config, validate
-from fakevoice.errors import ConfigError
-from fakevoice.extraction import POOLED, check_features, extract, pooled_names
+from fakevoice.errors import ConfigError, FakevoiceError
+from fakevoice.extraction import POOLED, check_features, extract, extract_on, pooled_names
 from fakevoice.spectrum import n_frames, power_spectrogram
 
 CONFIG = load_config("demo")
@@ -152,3 +152,34 @@ def test_a_spectrum_of_frames_of_its_own_is_pooled():
 def test_samples_are_not_pooled():
     with pytest.raises(ConfigError, match=r"pooled: 'waveform' is no spectrum"):
         check_features(with_waveform(["waveform"]))
+
+
+def test_on_another_device_all_is_the_same_but_for_the_last_digits():
+    """PyTorch's own CPU stands in for a GPU: the same code, as it is told by name where to compute."""
+    words = ["features.lfcc.deltas=2", "features.linear={}", "features.chroma={}", "features.cqt={}"]
+    config = load_config("demo", [*words, "features.mel.deltas=1", "features.waveform={}"])
+    names = [*config.features, POOLED]
+    waveforms = np.stack([NOISE, 0.01 * np.cumsum(NOISE), np.zeros_like(NOISE)])
+    here, there = (extract_on(device, waveforms, config, names) for device in ("cpu", "cpu:0"))
+    for name in names:
+        assert here[name].shape == there[name].shape and here[name].dtype == there[name].dtype == np.float32
+        np.testing.assert_allclose(there[name], here[name], atol=0.02, rtol=1e-4, err_msg=name)
+    assert np.array_equal(here["mel"][1], extract(waveforms[1], config, ["mel"])["mel"])
+
+
+def test_a_device_that_is_not_there_is_named():
+    with pytest.raises(FakevoiceError, match="features_device=cuda:7"):
+        extract_on("cuda:7", NOISE[None], CONFIG, ["mel"])
+
+
+def test_no_feature_of_tensors_makes_an_array_of_them():
+    """Else the whole batch would travel back from the GPU, feature by feature."""
+    torch = pytest.importorskip("torch")
+    for name in lookup.names("features"):
+        module = lookup.load("features", name)
+        if getattr(module, "TAKES_TENSORS", False):
+            power = torch.rand(2, 257, 20)
+            feature = module.compute(power, 16_000)
+            assert isinstance(feature, torch.Tensor) and feature.shape[0] == 2 and feature.shape[2] == 20
+            one = module.compute(power[1].numpy(), 16_000)
+            np.testing.assert_allclose(feature[1].numpy(), one, atol=1e-3)

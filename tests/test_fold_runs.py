@@ -18,6 +18,15 @@ def test_the_shipped_networks_can_be_built(finished_run):
     check_networks(finished_run.config, SHAPES)
 
 
+def test_every_rank_needs_a_batch_to_normalise(finished_run, monkeypatch):
+    config = load_config("demo", [*finished_run.overrides, "networks.mfcc.training.batch_size=5"])
+    monkeypatch.setattr(fold_runs.ranks, "count", lambda: 2)
+    check_networks(config, SHAPES)
+    monkeypatch.setattr(fold_runs.ranks, "count", lambda: 3)
+    with pytest.raises(ConfigError, match=r"mfcc\.training\.batch_size: at least 6, 2 clips for each rank"):
+        check_networks(config, SHAPES)
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [

@@ -132,7 +132,7 @@ def test_killed_at_a_write(finished_run, damageable, monkeypatch, stage, n_write
 def test_what_a_killed_run_left_half_written_is_swept_away(finished_run, damageable):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    left = f"{storage.TEMPORARY}{dead.pid}-0123456789abcdef-half.npy"
+    left = f"{storage.TEMPORARY}{storage.HOST}-{dead.pid}-0123456789abcdef-half.npy"
     (mel,) = damageable.paths.cache.glob("mel-*")
     (damageable.paths.stage("submission") / "manifest.json").unlink()
     for folder in (mel, damageable.paths.stage("ensemble"), damageable.paths.submissions, damageable.home):

@@ -13,16 +13,19 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "fakevoice"
 LEVELS = (
     "errors progress prior noise_shapes settings sinc vision",
-    "config lookup storage audio spectrum schedule channel workers predictions",
-    "places preprocessing constant_q timbre clip_tables made_folders",
-    "tables tasks sound warm_start slices voicing pitch phase_vocoder source_filter bootstrap calibration",
+    "config lookup storage remote spectrum schedule channel workers predictions ranks",
+    "mirror",
+    "audio",
+    "places shipping preprocessing constant_q timbre clip_tables made_folders",
+    "tables tasks sound batch_norm cluster warm_start slices voicing pitch phase_vocoder source_filter bootstrap "
+    "calibration",
     "datasets features statistics augment adaptation models metrics calibrators vocoders noises",  # folders of plug-ins
-    "audit folds scenes noise_bank pooling exploration ensemble measuring submission shortcuts",
-    "rendering extraction matching",
+    "audit folds scenes noise_bank samples pooling exploration ensemble measuring submission shortcuts",
+    "rendering extraction matching made_noises",
     "cache stacker analysis scene_runs",
     "batches stack_runs ensemble_runs gap",
     "networks",
-    "adapt",
+    "adapt precision",
     "objective",
     "trainer",
     "fold_runs inference results results_page",
@@ -34,7 +37,18 @@ LEVELS = (
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
 MODULES = sorted(file.relative_to(PACKAGE).with_suffix("").as_posix() for file in PACKAGE.rglob("*.py"))
-HEAVY = {"torch", "torchvision", "timm", "librosa", "lightgbm", "albumentations", "cv2", "sklearn"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "timm",
+    "librosa",
+    "lightgbm",
+    "albumentations",
+    "cv2",
+    "sklearn",
+    "dask",
+    "distributed",
+}
 OUTSIDE = re.compile(r"(?:^|[\s'\"=:])(?:\.\./|~/|/(?:home|work|tmp|root|mnt|opt|usr|var|etc|Users)\b)")
 
 

@@ -28,7 +28,7 @@ def tables(finished_run) -> dict[str, pd.DataFrame]:
         "folds": read_folds(finished_run.paths.folds_csv, "demo"),
         "scenes": read_table(folder / "scenes.csv", SCENE_TEXT),
         "voices": read_table(folder / "voices.csv", VOICE_TEXT),
-        "noise_bank": read_table(folder / "noise_bank.csv", ("segment", "clip")),
+        "noise_bank": read_table(folder / "noise_bank.csv", ("segment", "kind", "clip")),
     }
 
 
@@ -38,11 +38,14 @@ def on_both_sides(tables: dict[str, pd.DataFrame]) -> set[str]:
     voices = tables["voices"].merge(scenes[["scene", "fold"]], on="scene", validate="m:1")
     heard = [voices[["fold", column]].set_axis(["fold", "what"], axis=1) for column in ("clip", "group", "scene")]
     for column in ("noise", "event"):
-        mined = scenes[scenes[column].str.startswith("mined:")]
-        source = mined[column].str.removeprefix("mined:").map(bank["clip"])
-        heard.append(pd.DataFrame({"fold": mined["fold"], "what": source}))
+        noisy = scenes[scenes[column] != ""]
+        clip = noisy[column].str.partition(":")[2].map(bank["clip"])
+        source = clip.where(noisy[column].str.startswith("mined:"), noisy[column])
+        heard.append(pd.DataFrame({"fold": noisy["fold"], "what": source}))
     owned = [tables["folds"][["fold", column]].set_axis(["fold", "what"], axis=1) for column in ("id", "group")]
-    owned.append(tables["noise_bank"][["fold", "clip"]].set_axis(["fold", "what"], axis=1))
+    noises = tables["noise_bank"]
+    made = noises["kind"] + ":" + noises["segment"]
+    owned.append(pd.DataFrame({"fold": noises["fold"], "what": noises["clip"].where(noises["clip"] != "", made)}))
     n_folds = pd.concat([*heard, *owned]).groupby("what")["fold"].nunique()
     return set(n_folds.index[n_folds > 1])
 
@@ -54,16 +57,18 @@ def test_no_clip_group_scene_or_noise_is_on_both_sides(tables):
 
 
 def test_a_clip_has_one_fold_whatever_is_cut_out_of_it(tables):
-    assert (tables["noise_bank"].groupby("clip")["fold"].nunique() == 1).all()
+    mined = tables["noise_bank"][tables["noise_bank"]["kind"] == "mined"]
+    assert len(mined) and (mined.groupby("clip")["fold"].nunique() == 1).all()
     assert set(tables["noise_bank"]["fold"]) <= set(tables["scenes"]["fold"])
 
 
-@pytest.mark.parametrize("column", ["clip", "group", "noise"])
+@pytest.mark.parametrize("column", ["clip", "group", "mined", "made"])
 def test_and_it_would_be_found(tables, column):
     scenes, voices = tables["scenes"].copy(), tables["voices"].copy()
     first, second = (voices[voices["scene"].isin(scenes.loc[scenes["fold"] == k, "scene"])].index[0] for k in (0, 1))
-    if column == "noise":
-        other = scenes[scenes["noise"].str.startswith("mined:")].iloc[0]
+    if column in ("mined", "made"):
+        is_mined = scenes["noise"].str.startswith("mined:")
+        other = scenes[is_mined if column == "mined" else ~is_mined & (scenes["noise"] != "")].iloc[0]
         scenes.loc[scenes.index[scenes["fold"] != other["fold"]][0], "noise"] = other["noise"]
     else:
         voices.loc[first, column] = voices.loc[second, column]

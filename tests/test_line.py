@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from fakevoice import lookup
+from fakevoice import line, lookup, storage
 from fakevoice.cli import main
 from fakevoice.config import load_config
 from fakevoice.errors import ConfigError
@@ -169,6 +169,16 @@ def test_a_forced_stage_never_deletes_an_earlier_submission(damageable):
     config = load_config("demo", [*damageable.overrides, "ensemble.penalty=9.0", "ensemble.calibrator=platt"])
     assert run_line(config, force="submission")
     assert earlier.is_file() and len(list(earlier.parent.glob("demo-*.csv"))) == 2
+
+
+def test_what_a_worker_left_when_it_was_killed_is_gone_in_the_end(damageable, monkeypatch):
+    """Its task was done by another one, and the run went on."""
+    contents, (mel,) = damageable.contents(), damageable.paths.cache.glob("mel-*")
+    left = f"{storage.TEMPORARY}{storage.HOST}-{2**22 + 1}-0f-scenes-00000.npy"  # no process has such a number
+    run_stage = line._run_stage
+    monkeypatch.setattr(line, "_run_stage", lambda *args: (mel / left).touch() or run_stage(*args))
+    run_line(damageable.config, force="submission")
+    assert damageable.contents() == contents
 
 
 def test_logits_of_clips_that_are_gone_do_not_reach_the_ensemble(damageable):

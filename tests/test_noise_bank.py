@@ -1,5 +1,7 @@
 """Mined noise holds no voice, keeps its fold, and can be lengthened without a seam."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -74,38 +76,48 @@ def test_no_unlabeled_clips_no_bank(raw):
     folder, clips = raw
     bank = mine_noises(clips[clips["split"] == "train"], folder, RATE, 2)
     assert bank.table.empty and list(bank.table) == COLUMNS
-    assert bank.samples.shape == (0,) and bank.samples.dtype == np.float32
+    assert bank.samples.shape == (0,) and bank.samples.dtype == np.float16
 
 
 SOUNDS = [np.full(n, value, np.float32) for n, value in ((5, 1.0), (1, 2.0), (30, 3.0))]
 
 
 def bank_of_three() -> NoiseBank:
-    return NoiseBank.join([("001", 0.5, 1, SOUNDS[0]), ("NA", 0.0, 0, SOUNDS[1]), ("001", 2.25, 1, SOUNDS[2])])
+    return NoiseBank.join(
+        [("mined", "001", 0.5, 1, SOUNDS[0]), ("mined", "NA", 0.0, 0, SOUNDS[1]), ("rain", "", 2.25, 1, SOUNDS[2])]
+    )
 
 
 def test_noises_of_any_length_are_read_by_number():
     bank = bank_of_three()
     assert all(np.array_equal(bank[index], sound) for index, sound in enumerate(SOUNDS))
-    assert bank.table.to_numpy().tolist() == [[0, "001", 0.5, 5, 1], [1, "NA", 0.0, 1, 0], [2, "001", 2.25, 30, 1]]
+    assert bank.table.to_numpy().tolist() == [
+        [0, "mined", "001", 0.5, 5, 1],
+        [1, "mined", "NA", 0.0, 1, 0],
+        [2, "rain", "", 2.25, 30, 1],
+    ]
 
 
 @pytest.mark.parametrize("bank", [bank_of_three(), NoiseBank.join([])], ids=["three", "none"])
-def test_a_bank_comes_back_as_it_was_saved(bank, tmp_path):
-    files = bank.save(tmp_path)
-    assert sorted(files) == sorted(tmp_path.iterdir())
-    again = NoiseBank.load(tmp_path)
+def test_a_bank_comes_back_as_it_was_kept(bank, tmp_path):
+    again = bank.kept(tmp_path)
     pd.testing.assert_frame_equal(again.table, bank.table, check_dtype=len(bank.table) > 0)
-    assert np.array_equal(again.samples, bank.samples) and again.samples.dtype == np.float32
+    assert again.samples.dtype == np.float16 and again.samples.shape == bank.samples.shape
     assert all(np.array_equal(again[index], bank[index]) for index in range(len(bank.table)))
-    before = [file.read_bytes() for file in files]
-    again.save(tmp_path)
-    assert before == [file.read_bytes() for file in files]
+    assert all(again[index].dtype == np.float32 for index in range(len(bank.table)))
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    NoiseBank(bank.table, bank.samples).kept(tmp_path)
+    assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
 
 
-def test_a_loaded_bank_stays_on_disk(tmp_path):
-    bank_of_three().save(tmp_path)
-    assert isinstance(NoiseBank.load(tmp_path)[2], np.memmap)
+def test_a_kept_bank_stays_on_disk(tmp_path):
+    assert len(pickle.dumps(NoiseBank.join([("rain", "", 0.0, 0, np.ones(10**6))]).kept(tmp_path))) < 10_000
+
+
+def test_two_banks_in_one():
+    both = bank_of_three().extended_by(bank_of_three())
+    assert both.table["segment"].tolist() == list(range(6))
+    assert all(np.array_equal(both[index + 3], sound) for index, sound in enumerate(SOUNDS))
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """A run draws what the unlabeled clips ask for, and nothing that the folds forbid."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from fakevoice import scene_runs
 from fakevoice.channel import rms
 from fakevoice.config import Config, load_config
 from fakevoice.line import run_line
-from fakevoice.noise_bank import NoiseBank
-from fakevoice.rendering import render
+from fakevoice.made_noises import make_noises
+from fakevoice.rendering import render_all
+from fakevoice.samples import ClipFiles, open_clips
 from fakevoice.scene_runs import DrawnScenes
 from fakevoice.scenes import draw_scenes
 from fakevoice.storage import read_json
@@ -62,15 +64,13 @@ def unlabeled_sounds(voices: dict[str, np.ndarray], folds: pd.DataFrame, config:
     """Scenes of another seed, all in one kind of noise."""
     elsewhere = config.model_copy(update={"seed": 99})
     clips = folds.assign(duration_s=2.0)
-    scenes, rows = draw_scenes(clips, pd.DataFrame(columns=["segment", "fold"]), elsewhere, N_UNLABELED)
-    nothing, its_voices = NoiseBank.join([]), dict(tuple(rows.groupby("scene")))
-    scenes = scenes.assign(noise=PLANTED, event="", snr_db=scenes["snr_db"].fillna(5.0))
-    return {
-        f"u{scene.scene}-{scene.state}": render(
-            scene, its_voices.get(scene.scene, rows.iloc[:0]), voices.__getitem__, nothing, elsewhere
-        )
-        for scene in scenes.itertuples()
-    }
+    bank = make_noises(elsewhere)
+    scenes, rows = draw_scenes(clips, bank.table, elsewhere, N_UNLABELED)
+    planted = bank.table.index[bank.table["kind"] == PLANTED]
+    noise = [f"{PLANTED}:{planted[i % len(planted)]}" for i in range(len(scenes))]
+    scenes = scenes.assign(noise=noise, event="", snr_db=scenes["snr_db"].fillna(5.0))
+    sounds = render_all(scenes, rows, voices.__getitem__, bank, elsewhere)
+    return {f"u{row.scene}-{row.state}": sound for row, sound in zip(scenes.itertuples(), sounds, strict=True)}
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +89,13 @@ def competition(tmp_path_factory) -> tuple[pd.DataFrame, pd.DataFrame, Path]:
 
 def drawn_with(competition, config: Config = CONFIG, min_unlabeled: int = N_UNLABELED) -> DrawnScenes:
     clips, folds, raw = competition
+    folder = Path(tempfile.mkdtemp(dir=raw))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOKY_MAX_CPU_COUNT", "1")
         patch.setattr(scene_runs, "N_PILOT", 150)
         patch.setattr(scene_runs, "MIN_UNLABELED", min_unlabeled)
-        return scene_runs.draw(clips, folds, raw, config)
+        sounds = open_clips(clips, clips.assign(sha256=""), folder, raw, config)
+        return scene_runs.draw(clips, folds, sounds, raw, folder, config)
 
 
 @pytest.fixture(scope="module")
@@ -111,12 +113,12 @@ def unmatched(competition) -> DrawnScenes:
 
 
 def kinds(column: pd.Series) -> pd.Series:
-    return column.str.replace(r"^mined:.*", "mined", regex=True).value_counts(normalize=True)
+    return column.str.partition(":")[0].value_counts(normalize=True)
 
 
 def test_what_the_unlabeled_clips_are_full_of_becomes_frequent(matched, unmatched):
     before, after = kinds(unmatched.scenes["noise"])[PLANTED], kinds(matched.scenes["noise"])[PLANTED]
-    assert before < 0.35 and after > 0.5
+    assert before < 0.35 and after > 2 * before
     first, second = (matched.matching[matched.matching["round"] == k].set_index("condition") for k in (1, 2))
     assert first["log_weight"].idxmax() == f"noise={PLANTED}"
     assert first.loc[f"noise={PLANTED}", "log_weight"] > 1.0
@@ -155,22 +157,24 @@ def test_nothing_is_on_both_sides_of_a_fold(name, competition, request):
         assert (voices[column].map(of) == voices["fold"]).all()
     table = drawn.bank.table.set_index("segment")
     for column in ("noise", "event"):
-        mined = drawn.scenes[drawn.scenes[column].str.startswith("mined:")]
-        segment = mined[column].str.removeprefix("mined:").astype(int)
-        assert (segment.map(table["fold"]).to_numpy() == mined["fold"]).all()
-    assert (table.groupby("clip")["fold"].nunique() == 1).all()
+        noisy = drawn.scenes[drawn.scenes[column] != ""]
+        segment = noisy[column].str.partition(":")[2].astype(int)
+        assert (segment.map(table["fold"]).to_numpy() == noisy["fold"]).all()
+        assert (segment.map(table["kind"]).to_numpy() == noisy[column].str.partition(":")[0]).all()
+    assert (table[table["kind"] == "mined"].groupby("clip")["fold"].nunique() == 1).all()
     assert drawn.scenes["noise"].str.startswith("mined:").any()
 
 
 def test_the_bank_holds_whole_clips_that_hold_no_voice(matched, unmatched, competition):
     clips, _, _ = competition
     place = {clip: i for i, clip in enumerate(clips.loc[clips["split"] == "unlabeled", "id"])}
-    whole = matched.bank.table[matched.bank.table["n_samples"] == CONFIG.n_samples]
+    banks = {drawn: drawn.bank.table[drawn.bank.table["kind"] == "mined"] for drawn in (matched, unmatched)}
+    whole = banks[matched][banks[matched]["n_samples"] == CONFIG.n_samples]
     assert len(whole) and whole["clip"].is_unique
     assert whole["clip"].str.endswith("-none").mean() > 0.7
-    for drawn in (matched, unmatched):
-        assert (drawn.bank.table["clip"].map(place) % N_FOLDS == drawn.bank.table["fold"]).all()
-    assert (unmatched.bank.table["n_samples"] < CONFIG.n_samples).all()
+    for mined in banks.values():
+        assert (mined["clip"].map(place) % N_FOLDS == mined["fold"]).all()
+    assert (banks[unmatched]["n_samples"] < CONFIG.n_samples).all()
     levels = [rms(matched.bank[segment]) for segment in matched.bank.table["segment"]]
     assert levels == pytest.approx([1.0] * len(levels), abs=1e-3)
 
@@ -197,16 +201,18 @@ def test_an_unlabeled_clip_may_have_the_id_of_a_voice(competition):
     same = clips.assign(id=np.where(of, np.resize(folds["id"], len(clips)), clips["id"]))
     read = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scene_runs, "_try_out", lambda name, tables, bank, world: read.append(world.paths) or 1 / 0)
+        patch.setattr(
+            scene_runs, "_try_out", lambda name, tables, bank, world: read.append(world.voices.place) or 1 / 0
+        )
         with pytest.raises(ZeroDivisionError):
             drawn_with((same, folds, raw))
-    assert read == [{clip: raw / f"{clip}.wav" for clip in folds["id"]}]
+    assert [list(place) for place in read] == [folds["id"].tolist()]
 
 
 def test_chunks_do_not_matter(matched, competition, monkeypatch):
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
-    paths = {clip: competition[2] / f"{clip}.wav" for clip in competition[1]["id"]}
-    world, columns = scene_runs._World(CONFIG, paths, np.empty((0, 0))), []
+    files = ClipFiles({clip: competition[2] / f"{clip}.wav" for clip in competition[1]["id"]}, CONFIG)
+    world, columns = scene_runs._World(CONFIG, files, np.empty((0, 0))), []
     for size in (3, 25):
         monkeypatch.setattr(scene_runs, "CHUNK", size)
         columns.append(scene_runs._describe_scenes(matched.scenes.head(7), matched.voices, matched.bank, world))
@@ -235,10 +241,9 @@ def test_the_stage_writes_what_was_matched_and_says_how_well(damageable, monkeyp
     said = capsys.readouterr().out
     for pilot in pilots.itertuples():
         assert f"scenes: {pilot.pilot}, told from the unlabeled clips with AUC {pilot.auc:.3f}" in said
-    n_scenes, n_noises = (
-        len((folder / f"{name}.csv").read_text().splitlines()) - 1 for name in ("scenes", "noise_bank")
-    )
-    assert f"{n_scenes} scenes, " in said and f"{n_noises} mined noises" in said
+    scenes, noises = (read_table(folder / f"{name}.csv", ("kind",)) for name in ("scenes", "noise_bank"))
+    n_scenes, n_noises, n_mined = len(scenes), len(noises), (noises["kind"] == "mined").sum()
+    assert f"{n_scenes} scenes, " in said and f"{n_mined} mined and {n_noises - n_mined} made noises" in said
     assert len(pilots) == 2 and set(weights["round"]) == {1, 2} and weights["log_weight"].notna().all()
     assert {"matching.csv", "pilots.csv"} <= {
         Path(name).name for name in read_json(folder / "manifest.json")["outputs"]

@@ -35,7 +35,10 @@ def draw_scenes(clips: pd.DataFrame, noises: pd.DataFrame, config: Config) -> tu
     return draw_some(clips, noises, config, config.scenes.n_scenes)
 
 
-NOISES = pd.DataFrame({"segment": range(9), "fold": [i % N_FOLDS for i in range(9)]})
+KINDS = ["mined", "mined", "mined", "hum", "rain"]
+NOISES = pd.DataFrame(
+    {"segment": range(15), "kind": [KINDS[i // N_FOLDS] for i in range(15)], "fold": [i % N_FOLDS for i in range(15)]}
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +63,14 @@ def test_every_voice_comes_from_the_fold_of_its_scene(drawn, clips):
     assert (joined["group"] == joined["group_clip"]).all()
 
 
-def test_every_mined_noise_comes_from_the_fold_of_its_scene(drawn):
+def test_every_noise_comes_from_the_fold_of_its_scene(drawn):
     scenes = drawn[0]
     for column in ("noise", "event"):
-        mined = scenes[scenes[column].str.startswith("mined:")]
-        segment = mined[column].str.removeprefix("mined:").astype(int)
-        assert len(mined) > 50
-        assert (segment.to_numpy() % N_FOLDS == mined["fold"]).all()
+        noisy = scenes[scenes[column] != ""]
+        kind, segment = noisy[column].str.split(":", expand=True).to_numpy().T
+        assert pd.Series(kind).value_counts().min() > 50 and set(kind) == set(KINDS)
+        assert (segment.astype(int) % N_FOLDS == noisy["fold"]).all()
+        assert [KINDS[int(number) // N_FOLDS] for number in segment] == kind.tolist()
 
 
 def test_folds_are_of_equal_size(drawn):
@@ -201,8 +205,15 @@ def test_a_fold_without_a_class_is_an_error(clips, label):
 
 
 def test_without_mined_noises_all_are_made(clips):
-    scenes, _ = draw_scenes(clips, NOISES.head(0), config_with("scenes.n_scenes=90", "scenes.noises=[hum,rain]"))
-    assert set(scenes["noise"]) == {"", "hum", "rain"}
+    made = NOISES[NOISES["kind"] != "mined"]
+    scenes, _ = draw_scenes(clips, made, config_with("scenes.n_scenes=90", "scenes.mined_noise_probability=1"))
+    assert set(scenes["noise"].str.partition(":")[0]) == {"", "hum", "rain"}
+
+
+def test_mined_noises_are_heard_as_often_as_asked(clips):
+    scenes, _ = draw_scenes(clips, NOISES, config_with("scenes.mined_noise_probability=0.2"))
+    noisy = scenes.loc[scenes["noise"] != "", "noise"]
+    assert noisy.str.startswith("mined:").mean() == pytest.approx(0.2, abs=0.04)
 
 
 def test_vocoders_can_be_chosen(clips):

@@ -2,8 +2,10 @@
 
 import errno
 import os
+import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +116,26 @@ def test_a_cut_array_is_refused(tmp_path, memory_map, kept):
         storage.read_array(path, memory_map=memory_map)
 
 
+def test_rows_are_read_where_they_lie(tmp_path):
+    whole = np.arange(60, dtype=np.float16).reshape(5, 4, 3)
+    storage.write_array(tmp_path / "a.npy", whole)
+    stored = storage.StoredArray(tmp_path / "a.npy")
+    assert len(stored) == 5 and stored.shape == (5, 4, 3) and stored.dtype == np.float16
+    for start, stop in ((0, 5), (1, 3), (4, 5), (2, 2)):
+        assert np.array_equal(stored.rows(start, stop), whole[start:stop])
+
+
+def test_an_array_that_shrinks_while_it_is_read_is_named(tmp_path):
+    storage.write_array(tmp_path / "a.npy", np.zeros(100))
+    stored = storage.StoredArray(tmp_path / "a.npy")
+    (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-8])
+    with pytest.raises(ArtefactError, match=r"a\.npy has become shorter"):
+        stored.rows(99, 100)
+    (tmp_path / "a.npy").unlink()
+    with pytest.raises(ArtefactError, match=r"cannot read .*a\.npy"):
+        stored.rows(0, 1)
+
+
 def test_an_archive_is_no_array(tmp_path):
     with (tmp_path / "a.npy").open("wb") as file:
         np.savez(file, np.ones(3))
@@ -152,13 +174,48 @@ def test_checksum_of_a_missing_file_is_a_named_error(tmp_path):
         storage.checksum(tmp_path / "none")
 
 
+def temporary(process: int, host: str = storage.HOST) -> str:
+    return f"{storage.TEMPORARY}{host}-{process}-0f-a.npy"
+
+
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()
-    for name in (f"{storage.TEMPORARY}{ended.pid}-0f-a.npy", f"{storage.TEMPORARY}{os.getpid()}-0f-a.npy", "a.npy"):
+    for name in (temporary(ended.pid), temporary(os.getpid()), f"{storage.TEMPORARY}nobody", "a.npy"):
         (tmp_path / name).touch()
     storage.remove_temporaries(tmp_path)
-    assert names(tmp_path) == [f"{storage.TEMPORARY}{os.getpid()}-0f-a.npy", "a.npy"]
+    assert names(tmp_path) == [temporary(os.getpid()), "a.npy"]
+
+
+def test_what_another_machine_writes_stays_for_a_day(tmp_path):
+    """Its process cannot be asked from here: the number may be nobody's here, or somebody else's."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    hours_old = {temporary(ended.pid, "gpu2"): 23, temporary(ended.pid, "gpu3"): 25, temporary(os.getpid(), "gpu3"): 25}
+    for name, age in hours_old.items():
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - age * 3600,) * 2)
+    storage.remove_temporaries(tmp_path)
+    assert names(tmp_path) == [temporary(ended.pid, "gpu2")]
+
+
+def test_a_temporary_says_which_process_of_which_machine_writes_it(tmp_path):
+    names_of_one_file = [storage.temporary_path(tmp_path / "a.npy").name for _ in range(2)]
+    assert len(set(names_of_one_file)) == 2
+    for name in names_of_one_file:
+        host, process, _, file = name.removeprefix(storage.TEMPORARY).split("-")
+        assert (host, process, file) == (storage.HOST, str(os.getpid()), "a.npy")
+
+
+def test_a_machine_whose_name_has_dashes_and_dots(tmp_path):
+    code = (
+        "import platform; platform.node = lambda: 'gpu-2.lab'; from fakevoice import storage; import pathlib, sys; "
+        "print(storage.temporary_path(pathlib.Path('a')).name)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(SOURCE)}
+    )
+    assert done.stdout.startswith(f"{storage.TEMPORARY}gpu_2_lab-"), done.stderr
 
 
 def test_a_half_written_file_is_known_as_this_processs_own(tmp_path):
@@ -184,7 +241,7 @@ with lock(Path({str(tmp_path)!r})):
             pass
         other.communicate("\n")
     with storage.lock(tmp_path):
-        assert (tmp_path / ".lock-owner").read_text() == f"process {os.getpid()}"
+        assert (tmp_path / ".lock-owner").read_text() == f"process {os.getpid()} on {platform.node()}"
     assert not (tmp_path / ".lock-owner").exists()
 
 

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from fakevoice.errors import AudioError
-from fakevoice.workers import core_count, run_parallel
+from fakevoice.workers import core_count, run_parallel, use
 
 
 def square(x: int) -> int:
@@ -57,3 +57,19 @@ def threads_wanted(_: int) -> str:
 
 def test_there_is_a_core():
     assert core_count() >= 1
+
+
+def test_another_engine_works_for_as_long_as_it_is_used():
+    def backwards(function, items, n_jobs):
+        assert n_jobs == 3
+        return reversed([function(item) for item in items])
+
+    with use(backwards):
+        assert list(run_parallel(square, range(4), "squares", "numbers", 3)) == [9, 4, 1, 0]
+    assert list(run_parallel(square, range(4), "squares", "numbers", 1)) == [0, 1, 4, 9]
+
+
+def test_another_engine_is_no_longer_used_after_an_error():
+    with pytest.raises(ZeroDivisionError), use(lambda *_: 1 / 0):
+        run_parallel(square, [1], "", "")
+    assert list(run_parallel(square, [2], "", "")) == [4]

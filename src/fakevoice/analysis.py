@@ -16,10 +16,11 @@ from fakevoice.exploration import load_clips
 from fakevoice.noise_bank import NoiseBank
 from fakevoice.places import Paths, paths
 from fakevoice.rendering import render_all
+from fakevoice.samples import open_clips
 from fakevoice.scenes import first_group
 from fakevoice.slices import label_and_probability
 from fakevoice.storage import read_array, read_json
-from fakevoice.tables import SCENE_TEXT, VOICE_TEXT, read_table
+from fakevoice.tables import CLIP_TEXT, SCENE_TEXT, VOICE_TEXT, read_table
 
 N_BANDS = 5  # of SNR, overlap and level difference, equally wide
 PROBABILITY_FLOOR = 1e-9
@@ -105,7 +106,7 @@ def describe_scenes(run: Run) -> pd.DataFrame:
     for column, source in (("groups", "group"), ("vocoders", "vocoder")):
         table[column] = by_scene[source].agg(_listed).reindex(table["scene"], fill_value="").to_numpy()
     for column, source in (("noise_kind", "noise"), ("event_kind", "event"), ("codec", "codec")):
-        table[column] = table[source].str.replace(r"^mined:.*", "mined", regex=True).replace("", "none")
+        table[column] = table[source].str.partition(":")[0].replace("", "none")
     return _with_loss(_with_bands(table, run.config), run.config.outputs)
 
 
@@ -165,7 +166,8 @@ def render_scene(run: Run, scene: str) -> np.ndarray:
     rows = run.scenes[run.scenes["scene"] == scene]
     if rows.empty:
         raise ArtefactError(f"{run.paths.run} has no scene {scene!r}; they go from S000000 on")
-    voices, train = run.voices[run.voices["scene"] == scene], run.clips[run.clips["split"] == "train"]
-    clip_paths = {clip: run.paths.raw / path for clip, path in zip(train["id"], train["path"], strict=True)}
-    (waveform,) = render_all(rows, voices, clip_paths, NoiseBank.load(run.paths.stage("scenes")), run.config)
+    audit = read_table(run.paths.stage("prepare") / "audit.csv", CLIP_TEXT)
+    sounds = open_clips(run.clips, audit, run.paths.cache, run.paths.raw, run.config)
+    voices, bank = run.voices[run.voices["scene"] == scene], NoiseBank.load(run.paths.stage("scenes"))
+    (waveform,) = render_all(rows, voices, sounds.read, bank, run.config)
     return waveform

@@ -1,21 +1,22 @@
 """From an audio file to a mono waveform; what is wrong with the file is said, never guessed away.
 
-libsndfile decodes (the content decides the format, not the extension), soxr resamples.
+libsndfile decodes (the content decides the format, not the extension), soxr resamples. Files of a mirror are fetched
+when they are opened.
 """
 
-import os
 import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 import soundfile
 import soxr
 
+from fakevoice import mirror
 from fakevoice.errors import AudioError, DataError
 
 # fmt: off
@@ -86,8 +87,9 @@ def read_audio(
         n_source = min(n_asked, n_there) if is_cut else len(source)
         is_truncated = n_source < min(n_asked, n_there) or (n_asked > n_there and _claims_more(file))
         source = source[:n_kept]
-        _check_samples(path, source, is_truncated)
-    flags = (*("truncated",) * is_truncated, *("cut",) * is_cut, *_flags(source, rate_hz))
+        magnitude = np.abs(source)
+        peak = _checked_peak(path, magnitude, is_truncated)
+    flags = (*("truncated",) * is_truncated, *("cut",) * is_cut, *_flags(source, magnitude, peak, rate_hz))
     waveform = resample(source, rate_hz, sample_rate_hz)
     return Recording(waveform, rate_hz, n_channels, n_source / rate_hz, flags)
 
@@ -102,7 +104,7 @@ def split_part(path: str | Path) -> tuple[Path, tuple[float, float] | None]:
     Source: W3C, Media Fragments URI 1.0, section 4.2.1 (temporal dimension, normal play time in seconds).
     """
     found = PART.search(str(path))
-    if found is None or os.path.exists(path):
+    if found is None or mirror.exists(Path(path)):
         return Path(path), None
     return Path(str(path)[: found.start()]), (float(found[1]), float(found[2]))
 
@@ -159,8 +161,10 @@ def find_audio(folder: str | Path, extensions: frozenset[str] = EXTENSIONS) -> l
     Raises:
         DataError: the folder or one below it is missing or unreadable.
     """
+    folder = Path(folder)
     try:
-        return sorted(path for path in _walk(Path(folder), frozenset()) if path.suffix.lower() in extensions)
+        found = mirror.files_below(folder) or _walk(folder, frozenset())
+        return sorted(path for path in found if path.suffix.lower() in extensions)
     except OSError as error:
         raise DataError(f"{error.filename}: {error.strerror}") from error
 
@@ -179,9 +183,11 @@ def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
 @contextmanager
 def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
     try:
-        _check_file(path)
         # By descriptor, so that libsndfile sees no extension to be misled by.
-        with path.open("rb") as handle, soundfile.SoundFile(handle.fileno(), closefd=False) as file:
+        with (
+            mirror.opening(path, _open_regular) as handle,
+            soundfile.SoundFile(handle.fileno(), closefd=False) as file,
+        ):
             _check_header(path, file)
             yield file
     except soundfile.LibsndfileError as error:
@@ -192,7 +198,7 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
         raise AudioError(path, error.strerror or type(error).__name__) from error
 
 
-def _check_file(path: Path) -> None:
+def _open_regular(path: Path) -> BinaryIO:
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         raise AudioError(path, "a folder, not a file")
@@ -200,6 +206,7 @@ def _check_file(path: Path) -> None:
         raise AudioError(path, "not a regular file")
     if status.st_size == 0:
         raise AudioError(path, "0 bytes")
+    return path.open("rb")
 
 
 def _check_header(path: Path, file: soundfile.SoundFile) -> None:
@@ -225,12 +232,13 @@ def _seek(path: str | Path, file: soundfile.SoundFile, part_s: tuple[float, floa
 @np.errstate(over="ignore", invalid="ignore")  # samples that are no numbers are refused afterwards
 def _read_mono(file: soundfile.SoundFile, n_frames: int, mono: Mono) -> np.ndarray:
     channel = _loudest(file, n_frames) if mono == "loudest" and file.channels > 1 else 0
-    means, ones = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
+    ones, means = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
     for block in _blocks(file, n_frames):
-        ones.append(block[:, channel].copy())
-        means.append(block.mean(axis=1) if file.channels > 1 and mono == "mean" else ones[-1])
-    mean, one = np.concatenate(means), np.concatenate(ones)
-    return one if np.dot(mean, mean) < CANCELLED**2 * np.dot(one, one) else mean
+        ones.append(block[:, channel].copy() if file.channels > 1 else block[:, 0])
+        if file.channels > 1 and mono == "mean":
+            means.append(block.mean(axis=1))
+    one, mean = np.concatenate(ones), np.concatenate(means)
+    return one if len(mean) == 0 or np.dot(mean, mean) < CANCELLED**2 * np.dot(one, one) else mean
 
 
 def _loudest(file: soundfile.SoundFile, n_frames: int) -> int:
@@ -261,23 +269,24 @@ def _claims_more(file: soundfile.SoundFile) -> bool:
     return any(actual < claimed != STREAMED for claimed, actual in claims) or OGG_CUT.search(log) is not None
 
 
-def _check_samples(path: str | Path, source: np.ndarray, is_truncated: bool) -> None:
-    if len(source) == 0:
+def _checked_peak(path: str | Path, magnitude: np.ndarray, is_truncated: bool) -> float:
+    if len(magnitude) == 0:
         raise AudioError(path, "0 samples, the file is cut off" if is_truncated else "0 samples")
-    peak = float(np.abs(source).max())  # NaN if any sample is
+    peak = float(magnitude.max())  # NaN if any sample is
     if not np.isfinite(peak):
         raise AudioError(path, "NaN or infinite samples")
     if peak > MAX_PEAK:
         raise AudioError(path, f"peak of {peak:.3g}, where full scale is 1")
+    return peak
 
 
-def _flags(source: np.ndarray, rate_hz: int) -> list[str]:
-    magnitude = np.abs(source)
-    is_silent = magnitude.max() < SILENT_PEAK
+def _flags(source: np.ndarray, magnitude: np.ndarray, peak: float, rate_hz: int) -> list[str]:
+    is_silent = peak < SILENT_PEAK
+    is_even = magnitude[0] > peak - SILENT_PEAK  # what no usual clip is, so that most are not gone through again
     found = {
         "short": len(source) < SHORT_S * rate_hz,
         "silent": is_silent,
-        "dc": not is_silent and np.ptp(source) < SILENT_PEAK,
-        "clipped": np.mean(magnitude >= FULL_SCALE) > CLIPPED_SHARE,
+        "dc": not is_silent and is_even and np.ptp(source) < SILENT_PEAK,
+        "clipped": peak >= FULL_SCALE and np.mean(magnitude >= FULL_SCALE) > CLIPPED_SHARE,
     }
     return [flag for flag, holds in found.items() if holds]

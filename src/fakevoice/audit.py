@@ -6,7 +6,6 @@ recordings that occur twice.
 
 import hashlib
 import math
-import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from fakevoice import mirror
 from fakevoice.audio import Recording, read_audio, split_part
-from fakevoice.errors import AudioError, DataError
+from fakevoice.errors import AudioError, DataError, RemoteError
 from fakevoice.spectrum import decibels, mel_filter_bank, power_spectrogram
 from fakevoice.workers import run_parallel
 
@@ -46,7 +46,7 @@ UNREADABLE = {
 
 def find_missing(clips: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """The rows whose file does not exist, found without opening any: id, split, path, error."""
-    is_missing = [not os.path.exists(split_part(folder / path)[0]) for path in clips["path"]]
+    is_missing = [not mirror.exists(split_part(folder / path)[0]) for path in clips["path"]]
     return clips.loc[is_missing, ["id", "split", "path"]].assign(error="no such file").reset_index(drop=True)
 
 
@@ -184,11 +184,11 @@ def _listed(lines: Iterator[str]) -> str:
 
 def _audit_chunk(paths: list[Path], sample_rate_hz: int) -> tuple[list[dict], np.ndarray]:
     rows, fingerprints = [], np.zeros((len(paths), 2 * N_MELS), np.float32)
-    for index, path in enumerate(paths):
+    for index, path in enumerate(mirror.ahead(paths)):
         try:
             recording = read_audio(path, sample_rate_hz)
-        except AudioError as error:
-            rows.append(UNREADABLE | {"error": error.reason})
+        except (AudioError, RemoteError) as error:
+            rows.append(UNREADABLE | {"error": getattr(error, "reason", str(error))})
             continue
         power = power_spectrogram(recording.waveform, *_spectrum_size(sample_rate_hz))
         rows.append(_facts(recording) | _measures(recording.waveform, power, sample_rate_hz) | {"error": ""})

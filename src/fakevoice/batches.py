@@ -194,34 +194,49 @@ class TrainingClips:
 
 
 def training_batches(
-    clips: TrainingClips, target: np.ndarray, rows: np.ndarray, batch_size: int, epoch: int
+    clips: TrainingClips,
+    target: np.ndarray,
+    rows: np.ndarray,
+    batch_size: int,
+    epoch: int,
+    part: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """One epoch in an order that depends on seed and epoch alone; the last incomplete batch is left out.
 
     A batch of one would have no variance for batch normalisation.
+
+    Args:
+        part: (rank, count): clips rank, rank + count, ... of every batch. Augmentations of batches mix these alone,
+            each part by draws of its own; all else about a clip is the same in whichever part it is.
 
     Yields:
         x (batch, 1, n_bands, n_frames) float32, y (batch, n_outputs) float32.
     """
     order = np.random.default_rng([clips.augmentation.seed, 3, epoch]).permutation(rows)
     for step, start in enumerate(range(0, len(order) - batch_size + 1, batch_size)):
-        picked = order[start : start + batch_size]
+        picked = order[start : start + batch_size][part[0] :: part[1]]
         x = clips.augmented(picked, [(epoch, int(row)) for row in picked])
-        yield clips.augmentation.batch(x[:, None], target[picked], epoch, step)
+        yield clips.augmentation.batch(x[:, None], target[picked], epoch, step, part[0])  # a zero does not count
 
 
-def unlabeled_batch(clips: TrainingClips, size: int, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+def unlabeled_batch(
+    clips: TrainingClips, size: int, epoch: int, step: int, part: tuple[int, int] = (0, 1)
+) -> tuple[np.ndarray, np.ndarray]:
     """Clips for one training step, drawn by seed, epoch and step alone, whatever was drawn before.
 
     Those of batches augment none of them: a mixed clip has a mixed label, and these have no label.
 
+    Args:
+        part: as in `training_batches`.
+
     Returns:
-        The clips as they are and augmented, both (size, 1, n_bands, n_frames) float32.
+        The clips as they are and augmented, both (n_clips, 1, n_bands, n_frames) float32.
     """
     rng = np.random.default_rng([clips.augmentation.seed, 4, epoch, step])
-    picked = rng.choice(len(clips.feature), size, replace=len(clips.feature) < size)
+    own = slice(part[0], None, part[1])
+    picked = rng.choice(len(clips.feature), size, replace=len(clips.feature) < size)[own]
     # from 1 on: a seed does not count zeros at its end, and this clip would get the draw of scene number `step`
-    augmented = clips.augmented(picked, [(epoch, step, place) for place in range(1, size + 1)])
+    augmented = clips.augmented(picked, [(epoch, step, place) for place in range(1, size + 1)[own]])
     return clips.plain(picked)[:, None], augmented[:, None]
 
 

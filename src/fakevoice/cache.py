@@ -10,19 +10,23 @@ computes them. A killed run goes on at the first shard that is not there.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from fakevoice import lookup, storage
+from fakevoice import lookup, mirror, storage
 from fakevoice.config import Config, digest
 from fakevoice.errors import ArtefactError, AudioError, ConfigError
-from fakevoice.extraction import POOLED, extract, pooled_names
+from fakevoice.extraction import POOLED, extract_on, pooled_names
 from fakevoice.noise_bank import NoiseBank
 from fakevoice.preprocessing import read_clip
 from fakevoice.rendering import render_all
+from fakevoice.samples import ClipFiles, Sounds
 from fakevoice.workers import run_parallel
+
+CLIPS_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -32,14 +36,14 @@ class Sources:
     Attributes:
         splits: split → table; ``scenes`` holds the scene table, others clip tables with id and path.
         voices: the voice table of the scenes.
-        clip_paths: clip id → path below `raw` of every training clip.
+        sounds: the training clips.
         bank: folder of the mined noises.
         given: pooled statistics by clip id, where the competition gives them instead of sound; else without columns.
     """
 
     splits: dict[str, pd.DataFrame]
     voices: pd.DataFrame
-    clip_paths: dict[str, str]
+    sounds: Sounds
     bank: Path
     raw: Path
     given: pd.DataFrame
@@ -56,7 +60,7 @@ class _Shard:
     split: str
     rows: pd.DataFrame
     voices: pd.DataFrame
-    clip_paths: dict[str, Path]
+    sounds: Sounds
     bank: Path
     targets: dict[str, Path]
     config: Config
@@ -127,15 +131,14 @@ def _missing_shards(split: str, folders: dict[str, Path], sources: Sources, conf
         targets = {feature: folder / name for feature, folder in folders.items() if not (folder / name).is_file()}
         if not targets:
             continue
-        voices, paths = sources.voices.iloc[:0], {}
         if split == "scenes":
             voices = sources.voices[sources.voices["scene"].isin(rows["scene"])]
-            paths = {clip: sources.raw / sources.clip_paths[clip] for clip in voices["clip"].unique()}
+            clips, sounds = voices["clip"], sources.sounds.of(voices["clip"].unique().tolist())
         else:
             paths = {clip: sources.raw / path for clip, path in zip(rows["id"], rows["path"], strict=True)}
-        clips = voices["clip"] if split == "scenes" else rows["id"]
+            voices, clips, sounds = sources.voices.iloc[:0], rows["id"], ClipFiles(paths, config)
         given = sources.given.loc[clips].to_numpy(np.float32) if len(sources.given.columns) else None
-        shards.append(_Shard(split, rows, voices, paths, sources.bank, targets, config, given))
+        shards.append(_Shard(split, rows, voices, sounds, sources.bank, targets, config, given))
     return shards
 
 
@@ -147,18 +150,23 @@ def _compute_shard(shard: _Shard) -> None:
     if shard.given is not None:
         return storage.write_array(shard.targets[POOLED], shard.given)
     columns: dict[str, list[np.ndarray]] = {name: [] for name in shard.targets}
-    for waveform in _waveforms(shard):
-        for name, array in extract(waveform, shard.config, list(shard.targets)).items():
+    waveforms = _waveforms(shard)
+    while block := list(islice(waveforms, CLIPS_AT_ONCE)):
+        arrays = extract_on(shard.config.features_device, np.stack(block), shard.config, list(shard.targets))
+        for name, array in arrays.items():
             columns[name].append(array if name == POOLED else array.astype(np.float16))
     for name, arrays in columns.items():
-        storage.write_array(shard.targets[name], np.stack(arrays))
+        storage.write_array(shard.targets[name], np.concatenate(arrays))
 
 
 def _waveforms(shard: _Shard) -> Iterator[np.ndarray]:
     if shard.split == "scenes":
-        yield from render_all(shard.rows, shard.voices, shard.clip_paths, NoiseBank.load(shard.bank), shard.config)
+        bank = NoiseBank.load(shard.bank)
+        yield from render_all(shard.rows, shard.voices, shard.sounds.read, bank, shard.config)
     else:
-        yield from (read_or_silence(shard.clip_paths[clip], shard.config)[0] for clip in shard.rows["id"])
+        silence = np.zeros(shard.config.n_samples, np.float32)
+        for path, error in zip(mirror.ahead(shard.sounds.paths.values()), shard.rows["error"], strict=True):
+            yield silence if error else read_or_silence(path, shard.config)[0]
 
 
 def read_or_silence(path: Path, config: Config) -> tuple[np.ndarray, str]:
@@ -190,7 +198,7 @@ def scored_splits(folder: Path) -> list[str]:
 
 
 class CachedFeature:
-    """One feature of one split, read through memory maps: resident memory does not grow with the clips.
+    """One feature of one split, whose rows are read when they are asked for: memory does not grow with the clips.
 
     Raises:
         ArtefactError: no manifest, or a shard that does not fit it.
@@ -201,7 +209,7 @@ class CachedFeature:
         self.n_clips: int = manifest["n_clips"].get(split, 0)
         self.shard_size: int = manifest["shard_size"]
         n_shards = -(-self.n_clips // self.shard_size)
-        self._shards = [storage.read_array(folder / _shard_name(split, i), memory_map=True) for i in range(n_shards)]
+        self._shards = [storage.StoredArray(folder / _shard_name(split, i)) for i in range(n_shards)]
         if sum(len(shard) for shard in self._shards) != self.n_clips:
             raise ArtefactError(f"{folder} holds another number of clips than its manifest; rerun with --verify")
         self.shape: tuple[int, ...] = self._shards[0].shape[1:] if self._shards else ()
@@ -211,9 +219,12 @@ class CachedFeature:
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         """Rows as (len(indices), *shape) float32."""
-        rows = np.empty((len(indices), *self.shape), np.float32)
-        for place, index in enumerate(indices):
-            rows[place] = self._shards[index // self.shard_size][index % self.shard_size]
+        indices, rows = np.asarray(indices), np.empty((len(indices), *self.shape), np.float32)
+        # a run ends where the next index is not the following one, or lies in the next shard
+        ends = np.flatnonzero((np.diff(indices) != 1) | (indices[1:] % self.shard_size == 0)) + 1
+        for start, stop in pairwise([0, *ends.tolist(), len(indices)] if len(indices) else []):
+            shard, row = divmod(int(indices[start]), self.shard_size)
+            rows[start:stop] = self._shards[shard].rows(row, row + stop - start)
         return rows
 
     def all(self) -> np.ndarray:

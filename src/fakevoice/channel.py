@@ -1,6 +1,8 @@
 """What lies between a mouth and a file: room, microphone, bandwidth, codec, clipping."""
 
 import io
+from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import scipy.fft
@@ -21,12 +23,15 @@ CODECS = {
     "opus": ("OGG", "OPUS"),
 }
 OPUS_RATES_HZ = (8000, 12000, 16000, 24000, 48000)  # all that the codec knows
+N_SUPPORT = 8  # points of an equalizer's curve, evenly spaced over log-frequency
+FFT_STEP, N_LENGTHS = 4096, 64  # lengths are rounded up, so that what depends on them alone is there already
+Gain = Callable[[int], np.ndarray]  # n_fft → (n_fft // 2 + 1,) float32
 TELEPHONE_RATE_HZ, TELEPHONE = 8000, ("ulaw", "alaw", "gsm")  # ITU-T G.711, GSM 06.10
 
 
 def rms(waveform: np.ndarray) -> float:
     """Root mean square; 0 for an empty waveform."""
-    return float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64)))) if len(waveform) else 0.0
+    return float(np.sqrt(np.dot(waveform, waveform) / len(waveform))) if len(waveform) else 0.0
 
 
 def gain(decibel: float) -> float:
@@ -45,10 +50,11 @@ def impulse_response(rt60_s: float, sample_rate_hz: int, rng: np.random.Generato
     """
     n_taps = max(2, int(rt60_s * sample_rate_hz))
     time_s = np.arange(n_taps) / sample_rate_hz
+    early = np.exp(-3.0 * time_s / rt60_s)
     tail = rng.standard_normal(n_taps) * np.exp(-6.9 * time_s / rt60_s)
     # Walls swallow high frequencies first: the late part is mixed with a low-passed copy of itself.
     dull = scipy.signal.lfilter([0.3], [1.0, -0.7], tail)
-    tail = tail * np.exp(-3.0 * time_s / rt60_s) + 2.0 * dull * (1 - np.exp(-3.0 * time_s / rt60_s))
+    tail = tail * early + 2.0 * dull * (1 - early)
     tail[: int(0.002 * sample_rate_hz)] = 0.0
     direct_to_reverberant_db = rng.uniform(-3.0, 12.0)
     response = tail * gain(-direct_to_reverberant_db) / max(float(np.sqrt(np.sum(tail**2))), 1e-9)
@@ -60,43 +66,88 @@ def impulse_response(rt60_s: float, sample_rate_hz: int, rng: np.random.Generato
 
 def reverberate(waveform: np.ndarray, response: np.ndarray) -> np.ndarray:
     """Convolve with an impulse response, keep length and level."""
-    wet = scipy.signal.fftconvolve(waveform, response)[: len(waveform)]
-    return (wet * (rms(waveform) / max(rms(wet), 1e-9))).astype(np.float32)
+    wet = filtered(waveform, [], response)
+    return wet * np.float32(rms(waveform) / max(rms(wet), 1e-9))
 
 
-def _filtered(waveform: np.ndarray, response_of_hz, sample_rate_hz: int) -> np.ndarray:
-    n_fft = scipy.fft.next_fast_len(len(waveform), real=True)
-    spectrum = scipy.fft.rfft(waveform, n_fft)
-    frequency_hz = np.arange(len(spectrum)) * sample_rate_hz / n_fft
-    return scipy.fft.irfft(spectrum * response_of_hz(frequency_hz), n_fft)[: len(waveform)].astype(np.float32)
+def filtered(waveform: np.ndarray, gains: list[Gain], response: np.ndarray | None = None) -> np.ndarray:
+    """Pass a waveform through filters without phase, and through a room, by one FFT there and one back.
+
+    Args:
+        waveform: (n_samples,) float32.
+        gains: of `equalizer` and `band`.
+        response: (n_taps,) float32 of the room; None outside.
+
+    Returns:
+        (n_samples,) float32.
+    """
+    length = len(waveform) + (0 if response is None else len(response) - 1)
+    n_fft = scipy.fft.next_fast_len(-(-length // FFT_STEP) * FFT_STEP, real=True)
+    spectrum = scipy.fft.rfft(waveform.astype(np.float32, copy=False), n_fft)
+    for gain_of in gains:
+        spectrum *= gain_of(n_fft)
+    if response is not None:
+        spectrum *= scipy.fft.rfft(response, n_fft)
+    return scipy.fft.irfft(spectrum, n_fft, overwrite_x=True)[: len(waveform)]
 
 
-def equalize(waveform: np.ndarray, sample_rate_hz: int, max_db: float, rng: np.random.Generator) -> np.ndarray:
+def equalizer(sample_rate_hz: int, max_db: float, rng: np.random.Generator) -> Gain:
     """A smooth random gain curve over log-frequency: another microphone, another studio.
 
     Args:
         max_db: standard deviation of the curve's eight support points, in dB, is half of it.
     """
-    support_hz = np.geomspace(60.0, sample_rate_hz / 2, 8)
-    curve_db = np.clip(rng.normal(0.0, max_db / 2, size=8), -max_db, max_db)
-    tilt_db = rng.uniform(-max_db / 2, max_db / 2) * np.linspace(-1, 1, 8)
+    curve_db = np.clip(rng.normal(0.0, max_db / 2, size=N_SUPPORT), -max_db, max_db)
+    curve_db += rng.uniform(-max_db / 2, max_db / 2) * np.linspace(-1, 1, N_SUPPORT)
+    curve = (curve_db * (np.log(10) / 20)).astype(np.float32)
 
-    def response(frequency_hz: np.ndarray) -> np.ndarray:
-        log_hz = np.log(np.maximum(frequency_hz, 20.0))
-        return 10.0 ** (np.interp(log_hz, np.log(support_hz), curve_db + tilt_db) / 20.0)
+    def gain_of(n_fft: int) -> np.ndarray:
+        below, share = _between_support(n_fft, sample_rate_hz)
+        level = curve[below]
+        level += share * np.diff(curve)[below]
+        return np.exp(level, out=level)
 
-    return _filtered(waveform, response, sample_rate_hz)
+    return gain_of
+
+
+def equalize(waveform: np.ndarray, sample_rate_hz: int, max_db: float, rng: np.random.Generator) -> np.ndarray:
+    """A waveform through one `equalizer`."""
+    return filtered(waveform, [equalizer(sample_rate_hz, max_db, rng)])
+
+
+def band(sample_rate_hz: int, cutoff_hz: float, low_cut_hz: float) -> Gain:
+    """Removes what is above `cutoff_hz` and below `low_cut_hz`, with soft edges a tenth of the cutoff wide."""
+
+    def gain_of(n_fft: int) -> np.ndarray:
+        frequency_hz = _bins_hz(n_fft, sample_rate_hz)
+        gain = _sigmoid((cutoff_hz - frequency_hz) / (0.02 * cutoff_hz))
+        return gain * _sigmoid((frequency_hz - low_cut_hz) / 10.0) if low_cut_hz > 0 else gain
+
+    return gain_of
 
 
 def band_limit(waveform: np.ndarray, sample_rate_hz: int, cutoff_hz: float, low_cut_hz: float) -> np.ndarray:
-    """Remove what is above `cutoff_hz` and below `low_cut_hz`, with soft edges a tenth of the cutoff wide."""
+    """A waveform through one `band`."""
+    return filtered(waveform, [band(sample_rate_hz, cutoff_hz, low_cut_hz)])
 
-    def response(frequency_hz: np.ndarray) -> np.ndarray:
-        upper = 1.0 / (1.0 + np.exp(np.clip((frequency_hz - cutoff_hz) / (0.02 * cutoff_hz), -50, 50)))
-        lower = 1.0 / (1.0 + np.exp(np.clip((low_cut_hz - frequency_hz) / 10.0, -50, 50))) if low_cut_hz > 0 else 1.0
-        return upper * lower
 
-    return _filtered(waveform, response, sample_rate_hz)
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(np.clip(-x, -50, 50)))
+
+
+@lru_cache(maxsize=N_LENGTHS)
+def _bins_hz(n_fft: int, sample_rate_hz: int) -> np.ndarray:
+    return (np.arange(n_fft // 2 + 1) * (sample_rate_hz / n_fft)).astype(np.float32)
+
+
+@lru_cache(maxsize=N_LENGTHS)
+def _between_support(n_fft: int, sample_rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each bin the support point below it, and how far it lies towards the next one: int, and 0 to 1 float32."""
+    support = np.log(np.geomspace(60.0, sample_rate_hz / 2, N_SUPPORT))
+    log_hz = np.log(np.maximum(_bins_hz(n_fft, sample_rate_hz), 20.0))
+    place = np.interp(log_hz, support, np.arange(N_SUPPORT))
+    below = np.minimum(place.astype(int), N_SUPPORT - 2)
+    return below, (place - below).astype(np.float32)
 
 
 def check_codec(name: str) -> None:

@@ -8,8 +8,10 @@ import signal
 import sys
 import textwrap
 import warnings
+from functools import partial
 from pathlib import Path
 
+from fakevoice import ranks
 from fakevoice.errors import ConfigError, FakevoiceError
 
 STAGE_HELP = {
@@ -27,14 +29,21 @@ WORDS = {"predict": "PATH or experiment=NAME", "bakeoff": "STUDY, VARIANT or key
 EPILOG = """
 A stage brings what it needs before it up to date first.
 key=value words change any key of the config, e.g. networks.mel.training.n_epochs=5 or seed=1.
-FAKEVOICE_DATA (default: data/) holds one folder per competition, FAKEVOICE_HOME (default: here)
-holds folds.csv, features_cache/, runs/ and submissions/.
+FAKEVOICE_DATA (default: data/) holds one folder per competition, and may be a URL as s3://bucket/prefix, as may
+data.root=...; FAKEVOICE_HOME (default: here) holds folds.csv, features_cache/, runs/, submissions/ and data_cache/.
 What a raw folder must hold: ./run.sh prepare --help
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return the exit code: 0 done, 1 a named error, 2 a wrong config or call, 130/143 stopped."""
+    """Run one command and return the exit code: 0 done, 1 a named error, 2 a wrong config or call, 130/143 stopped.
+
+    Under torchrun the first process does so, and the others help it to train.
+    """
+    return ranks.run(partial(_run, arguments), _stop_workers)
+
+
+def _run(arguments: list[str] | None) -> int:
     options = parse(arguments)
     signal.signal(signal.SIGTERM, _stop)
     warnings.formatwarning = _plain_warning
@@ -115,8 +124,8 @@ def _add(commands, name: str, text: str, run) -> argparse.ArgumentParser:
 
 
 def _stage_text(name: str, text: str) -> str:
-    if name != "prepare" or not {"-h", "--help"} & set(sys.argv):
-        return text
+    if name != "prepare" or name not in sys.argv or not {"-h", "--help"} & set(sys.argv):
+        return text  # the adapters import much
     from fakevoice import lookup
 
     expects = [
@@ -129,15 +138,20 @@ def _stage_text(name: str, text: str) -> str:
 def _config(options: argparse.Namespace):
     from fakevoice.config import load_config
 
-    return load_config(options.config or _found_config(), options.words)
+    return load_config(options.config or _found_config(options.words), options.words)
 
 
-def _found_config() -> str:
+def _found_config(words: list[str]) -> str:
     """The competition whose data lies there; the demo where there is none."""
+    from fakevoice import remote
     from fakevoice.config import config_names
-    from fakevoice.places import data_folder
+    from fakevoice.places import data_root
 
-    folder = data_folder()
+    roots = [word.removeprefix("data.root=") for word in words if word.startswith("data.root=")]
+    root = data_root(*roots[-1:])
+    if remote.is_url(root):
+        raise ConfigError(f"data at {remote.shown(root)}: choose the competition with --config NAME")
+    folder = Path(root)
     found = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name != "demo") if folder.is_dir() else []
     known = [name for name in found if name in config_names()]
     if len(known) > 1:
@@ -156,11 +170,13 @@ def _run_stage(options: argparse.Namespace) -> None:
 
 
 def _line(options: argparse.Namespace, last: str, force: str) -> None:
+    from fakevoice import remote
     from fakevoice.line import run_line
-    from fakevoice.places import paths
+    from fakevoice.places import data_url, paths
 
     config = _config(options)
-    print(f"{config.competition}/{config.experiment}, data in {paths(config).raw}", flush=True)
+    place = remote.shown(data_url(config)) or paths(config).raw
+    print(f"{config.competition}/{config.experiment}, data in {place}", flush=True)
     if run_line(config, last, force, options.verify):
         _summary(config, options.config or config.competition, last)
     else:
@@ -197,7 +213,7 @@ def _bakeoff(options: argparse.Namespace) -> None:
 
     names = [word for word in options.words if "=" not in word]
     words = [word for word in options.words if "=" in word]
-    table = run_study(options.config or _found_config(), names[0] if names else "", names[1:], words)
+    table = run_study(options.config or _found_config(words), names[0] if names else "", names[1:], words)
     print(f"\n{table.to_string(index=False, float_format='{:.4f}'.format, na_rep='')}")
     print("differences are to the first variant on the same clips and folds, with a 95 % interval")
 
@@ -212,15 +228,20 @@ def _status(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
+    from fakevoice import remote
+    from fakevoice.cluster import engine
     from fakevoice.config import load_config
     from fakevoice.inference import Predictor, list_clips, predict_table
     from fakevoice.places import paths
     from fakevoice.tables import write_table
 
-    overrides = [word for word in options.words if "=" in word and not Path(word).exists()]
-    config = load_config(options.config or _found_config(), overrides)
-    clips = list_clips([word for word in options.words if word not in overrides])
-    table, unreadable = predict_table(Predictor.load(paths(config)), clips)
+    asked = [word for word in options.words if "=" not in word or remote.is_url(word) or Path(word).exists()]
+    overrides = [word for word in options.words if word not in asked]
+    config = load_config(options.config or _found_config(overrides), overrides)
+    clips = list_clips(asked, config.data.cache_gb)
+    predictor = Predictor.load(paths(config))
+    with engine(config, paths(config), [path for _, path in clips]):
+        table, unreadable = predict_table(predictor, clips)
     out = Path(options.out)
     write_table(out, table)
     print(f"{out}: {len(table)} rows, columns {', '.join(table.columns)} (probability of each)")

@@ -7,6 +7,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from fakevoice.errors import ConfigError, nearest
 from fakevoice.settings import (
     Args,
+    Data,
     Ensemble,
     Folds,
     Network,
@@ -29,6 +31,7 @@ from fakevoice.settings import (
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS, PRESET = REPOSITORY / "configs", "preset="
+SCHEDULER = re.compile(r"(tcp|tls)://([\w.-]+|\[[\da-fA-F:]+\]):\d+")
 
 Task = Literal["multilabel", "binary", "multiclass"]
 
@@ -39,6 +42,7 @@ class Config(Section):
     competition: str = Field(pattern=r"^[a-z0-9_]+$")
     experiment: str = Field("default", pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")
     seed: int = Field(0, ge=0)
+    data: Data = Field(Data(), exclude=True)  # in no artefact: what counts is what lies there
     dataset: Plugin
     task: Task = "multilabel"
     classes: list[str] = Field(["fake", "real"])
@@ -50,6 +54,10 @@ class Config(Section):
     preprocessing: Preprocessing = Preprocessing()
     on_error: Literal["strict", "mark"] = "strict"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    # who computes changes no result, or its last digits: these three are in no artefact, and nothing becomes stale
+    features_device: str = Field("cpu", pattern=r"^(cpu|cuda)(:\d+)?$", exclude=True)  # "cpu" is NumPy
+    engine: Literal["local", "dask"] = Field("local", exclude=True)
+    scheduler: str = Field("", exclude=True)  # of Dask workers that were started by hand; its own on this machine if ""
     folds: Folds = Folds()
     scenes: Scenes = Scenes()
     spectrogram: Spectrogram = Spectrogram()
@@ -75,6 +83,10 @@ class Config(Section):
             for part in state.split("+"):
                 if state != "none" and part not in self.classes:
                     raise ValueError(f"scenes.states.{state}: {nearest(part, [*self.classes, 'none'])}")
+        if self.scheduler and self.engine != "dask":
+            raise ValueError("scheduler: it is Dask's; say engine=dask beside it")
+        if self.scheduler and not SCHEDULER.fullmatch(self.scheduler):
+            raise ValueError(f"scheduler: {self.scheduler!r} is not tcp://HOST:PORT or tls://HOST:PORT")
         if not (self.networks or self.pooled or self.statistics):
             raise ValueError("nothing to learn from: name at least one of networks, pooled, statistics")
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):

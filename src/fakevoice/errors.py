@@ -3,10 +3,12 @@
 FakevoiceError            exit code 1; the message says what, which file or id, and what to do
 ├── ConfigError           exit code 2; unknown key, impossible value, unknown plug-in
 ├── DataError             the raw competition folder: missing column, unknown label, duplicates
-│   └── AudioError        one audio file cannot be used; carries `path` and `reason`
+│   ├── AudioError        one audio file cannot be used; carries `path` and `reason`
+│   └── RemoteError       what lies at a URL cannot be had: no network, no access, no such bucket
 ├── FoldsError            folds.csv is missing, edited, or cannot be made from these clips
 ├── ArtefactError         something that a stage wrote is missing, damaged, or of another run
 ├── LockedError           another run is writing the same artefact
+├── ClusterError          engine=dask: nobody answers, or a worker cannot do this run
 ├── LeakError             a clip, group or scene stands on both sides of a fold
 └── SubmissionError       the submission would be refused by the competition
 """
@@ -47,6 +49,10 @@ class AudioError(DataError):
         return AudioError, (self.path, self.reason)
 
 
+class RemoteError(DataError):
+    """What lies at a URL cannot be had now; no AudioError, so that nobody takes an outage for bad files."""
+
+
 class FoldsError(FakevoiceError):
     """folds.csv is missing, edited, or cannot be made from these clips."""
 
@@ -57,6 +63,10 @@ class ArtefactError(FakevoiceError):
 
 class LockedError(FakevoiceError):
     """Another run holds the lock of an artefact."""
+
+
+class ClusterError(FakevoiceError):
+    """No scheduler, no worker, or one that cannot do this run."""
 
 
 class LeakError(FakevoiceError):

@@ -1,6 +1,7 @@
 """Waveform → all features of a config, one STFT for all: the same function for training, test and new audio.
 
 A feature is computed from the power spectrogram; one whose module says ``INPUT = "waveform"`` gets the samples.
+One that says ``TAKES_TENSORS = True`` can be computed on a GPU, for many clips at once.
 The stacker's columns are statistics of the bands of some features, and of the whole clip.
 """
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from fakevoice import lookup
 from fakevoice.config import Config
-from fakevoice.errors import ConfigError
+from fakevoice.errors import ConfigError, FakevoiceError
 from fakevoice.pooling import pool_bands
 from fakevoice.spectrum import power_spectrogram
 
@@ -33,6 +34,53 @@ def extract(waveform: np.ndarray, config: Config, names: list[str]) -> dict[str,
         columns = pooled_values(arrays, inputs, config)
         arrays[POOLED] = np.fromiter(columns.values(), np.float32, len(columns))
     return {name: arrays[name] for name in names}
+
+
+def extract_on(device: str, waveforms: np.ndarray, config: Config, names: list[str]) -> dict[str, np.ndarray]:
+    """Features of several clips, by name; on a GPU those that can be computed there, which changes their last digits.
+
+    Args:
+        device: ``"cpu"`` is NumPy; others are PyTorch's, e.g. ``"cuda"``.
+        waveforms: (n_clips, n_samples) float32 at the config's rate.
+        names: as in `extract`.
+
+    Returns:
+        Each as (n_clips, ...) of what `extract` gives.
+
+    Raises:
+        FakevoiceError: there is no such device.
+    """
+    if device == "cpu":
+        clips = [extract(waveform, config, names) for waveform in waveforms]
+        return {name: np.stack([clip[name] for clip in clips]) for name in names}
+    power = _power_on(device, waveforms, config)
+    wanted = {*names, *config.pooled} - {POOLED} if POOLED in names else set(names)
+    there = [name for name in sorted(wanted) if getattr(lookup.load("features", name), "TAKES_TENSORS", False)]
+    arrays = {name: _compute(name, {POWER: power}, config).cpu().numpy() for name in there}
+    here = [{POWER: clip, WAVEFORM: w} for clip, w in zip(power.cpu().numpy(), waveforms, strict=True)]
+    for name in wanted - set(there):
+        arrays[name] = np.stack([_compute(name, inputs, config) for inputs in here])
+    if POOLED in names:
+        rows = [{name: array[i] for name, array in arrays.items()} for i in range(len(waveforms))]
+        columns = [pooled_values(row, inputs, config) for row, inputs in zip(rows, here, strict=True)]
+        arrays[POOLED] = np.array([list(values.values()) for values in columns], np.float32)
+    return {name: arrays[name] for name in names}
+
+
+def _power_on(device: str, waveforms: np.ndarray, config: Config):
+    """As `spectrum.power_spectrogram`, (n_clips, n_fft // 2 + 1, n_frames) tensor on a device."""
+    import torch
+
+    settings = config.spectrogram
+    try:
+        samples = torch.from_numpy(waveforms).to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise FakevoiceError(f"features_device={device}: {str(error).splitlines()[0]}") from error
+    window = torch.hann_window(settings.n_fft, device=device)
+    stft = torch.stft(
+        samples, settings.n_fft, settings.hop_length, window=window, pad_mode="constant", return_complex=True
+    )
+    return stft.real.square() + stft.imag.square()
 
 
 def pooled_values(arrays: dict[str, np.ndarray], inputs: dict[str, np.ndarray], config: Config) -> dict[str, float]:
@@ -86,4 +134,4 @@ def _inputs(waveform: np.ndarray, config: Config) -> dict[str, np.ndarray]:
 def _compute(name: str, inputs: dict[str, np.ndarray], config: Config) -> np.ndarray:
     feature = lookup.load("features", name)
     array = feature.compute(inputs[getattr(feature, "INPUT", POWER)], config.sample_rate_hz, **config.features[name])
-    return array.astype(np.float32, copy=False)
+    return array.astype(np.float32, copy=False) if isinstance(array, np.ndarray) else array.float()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fakevoice import lookup, storage
+from fakevoice import lookup, ranks, storage
 from fakevoice.adapt import MIN_CLIPS, batch_norms, last_linear
 from fakevoice.batches import WAVEFORM, build_augmentation, cropped_shape, waveform_modules, waveform_plugins
 from fakevoice.cache import CachedFeature, scored_splits
@@ -16,6 +16,7 @@ from fakevoice.config import Config, digest
 from fakevoice.errors import ConfigError
 from fakevoice.networks import choose_device, load_network, score_rows, starting_weights
 from fakevoice.places import Paths
+from fakevoice.precision import with_precision
 from fakevoice.progress import Progress
 from fakevoice.settings import Network
 from fakevoice.stacker import check_oof
@@ -34,10 +35,13 @@ def check_networks(config: Config, shapes: dict[str, tuple[int, ...]]) -> None:
         shapes: feature → (n_bands, n_frames).
 
     Raises:
-        ConfigError: unknown plug-in, unknown or impossible argument, an adaptation that the model cannot have.
+        ConfigError: unknown plug-in, unknown or impossible argument, an adaptation that the model cannot have,
+            batches too small for so many ranks.
     """
     for name, network in config.networks.items():
-        where = f"networks.{name}"
+        where, smallest = f"networks.{name}", 2 * ranks.count()
+        if network.training.batch_size < smallest:
+            raise ConfigError(f"{where}.training.batch_size: at least {smallest}, 2 clips for each rank of torchrun")
         shape = cropped_shape(shapes[network.feature], network.crop, f"{where}.crop")
         n_columns = len(head_states(network, config) or config.outputs)
         build = lookup.load("models", network.model.name).build
@@ -85,6 +89,7 @@ def train_networks(config: Config, paths: Paths, scenes: pd.DataFrame, features:
         check_warm_start(network, config, paths)
     fold, folder = scenes["fold"].to_numpy(np.int64), paths.stage("train")
     target = {name: network_targets(scenes["state"], network, config) for name, network in config.networks.items()}
+    networks = {name: _with_precision(name, config, features, target[name], folder) for name in config.networks}
     jobs = [
         FoldJob(
             *(name, network, config, features[network.feature], target[name], fold, index),
@@ -93,19 +98,24 @@ def train_networks(config: Config, paths: Paths, scenes: pd.DataFrame, features:
             waveforms=features[WAVEFORM] if waveform_plugins(network) else None,
             warm_start=start,
         )
-        for name, network in config.networks.items()
+        for name, network in networks.items()
         for index, start in enumerate(weight_files(network, config, paths) or [None] * config.folds.n_folds)
     ]
     keys = {job.folder: _key(job) for job in jobs}
     waiting = [job for job in jobs if not _finished(job, keys[job.folder])]
     for job in waiting:
         _start_afresh(job, keys[job.folder])
-    n_jobs = 1 if choose_device(config.device).type == "cuda" else None
     with _epochs_shown(waiting):
-        for _ in run_parallel(_train, waiting, "", "folds", n_jobs):
+        for _ in _trained(waiting, config):
             pass
     outputs = [path for job in jobs for path in _outputs(job)]
     return outputs + [path for name in config.networks for path in _join(name, jobs, folder)]
+
+
+def _with_precision(name: str, config: Config, features: dict[str, Path], target: np.ndarray, folder: Path) -> Network:
+    network = config.networks[name]
+    shape = cropped_shape(CachedFeature(features[network.feature], "scenes").shape, network.crop)
+    return with_precision(network, folder / name, shape, target.shape[1], choose_device(config.device))
 
 
 def _check_unlabeled(config: Config, features: dict[str, Path]) -> None:
@@ -119,8 +129,15 @@ def _check_unlabeled(config: Config, features: dict[str, Path]) -> None:
             )
 
 
+def _trained(jobs: list[FoldJob], config: Config) -> Iterator[None]:
+    """Train folds side by side; one after another where a GPU, or all ranks of torchrun, work on each."""
+    if ranks.count() > 1:
+        return map(_train, jobs)
+    return run_parallel(_train, jobs, "", "folds", 1 if choose_device(config.device).type == "cuda" else None)
+
+
 def _train(job: FoldJob) -> None:
-    train_fold(job)
+    ranks.together(train_fold, job)
     network, _ = load_network(job.folder / "weights.safetensors", choose_device(job.config.device))
     rows = {"oof": np.flatnonzero(job.fold == job.index)} | {split: None for split in scored_splits(job.features)}
     for split, held_out in rows.items():

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fakevoice import lookup, storage
+from fakevoice import lookup, mirror, remote, storage
 from fakevoice.audio import find_audio
 from fakevoice.cache import read_or_silence
 from fakevoice.config import Config, validate
 from fakevoice.ensemble import STACK, Blend
-from fakevoice.errors import ArtefactError, DataError
+from fakevoice.errors import ArtefactError, ConfigError, DataError
 from fakevoice.extraction import POOLED, extract
 from fakevoice.networks import TrainedNetwork, choose_device, load_network
-from fakevoice.places import Paths
+from fakevoice.places import Paths, home
 from fakevoice.stacker import column_names, load_boosters, predict_logits
 from fakevoice.submission import off_the_edges
 from fakevoice.tasks import one_output_each
@@ -72,6 +72,7 @@ class Predictor:
             Probabilities (n_files, n_outputs) float64 in the order of `files`, and per file '' or why it
             could not be read; such a file gets the prior.
         """
+        files = [file.absolute() for file in files]  # a worker may have been started in another folder
         chunks = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
         n_jobs = 1 if choose_device(self.config.device).type == "cuda" else None
         score = partial(_score_files, self.paths, self.version)
@@ -113,7 +114,7 @@ def extract_files(config: Config, files: list[Path]) -> tuple[dict[str, np.ndarr
     names = [*{network.feature: None for network in config.networks.values()}, POOLED]
     columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
     reasons = []
-    for file in files:
+    for file in mirror.ahead(files):
         waveform, reason = read_or_silence(file, config)
         reasons.append(reason)
         for name, array in extract(waveform, config, names).items():
@@ -122,16 +123,20 @@ def extract_files(config: Config, files: list[Path]) -> tuple[dict[str, np.ndarr
     return {name: np.stack(arrays) for name, arrays in columns.items()}, reasons
 
 
-def list_clips(arguments: list[str]) -> list[tuple[str, Path]]:
+def list_clips(arguments: list[str], cache_gb: float = 50.0) -> list[tuple[str, Path]]:
     """Id and file of everything that was asked for, in the order given.
 
     A CSV has id and path, relative to its folder; a folder gives all audio files below it; the id of a
-    plain file is its name without folder and extension.
+    plain file is its name without folder and extension. Each may lie at a URL.
+
+    Args:
+        cache_gb: bound of what is kept of URLs, in 10⁹ bytes.
 
     Raises:
+        ConfigError: a password in a URL.
         DataError: a path that does not exist, nothing to score, or an id that stands twice.
     """
-    clips = [clip for argument in arguments for clip in _expand(Path(argument))]
+    clips = [clip for argument in arguments for clip in _expand(_entered(argument, cache_gb))]
     if not clips:
         raise DataError(f"no audio files in {', '.join(arguments)}")
     ids = pd.Series([clip for clip, _ in clips])
@@ -141,13 +146,21 @@ def list_clips(arguments: list[str]) -> list[tuple[str, Path]]:
     return clips
 
 
+def _entered(argument: str, cache_gb: float) -> Path:
+    if not remote.is_url(argument):
+        return Path(argument)
+    if remote.password(argument):  # workers would not have it
+        raise ConfigError(f"{remote.shown(argument)}: no password here; give credentials through the environment")
+    return mirror.enter(home(), argument, cache_gb)
+
+
 def _expand(path: Path) -> Iterator[tuple[str, Path]]:
     if path.suffix.lower() == ".csv":
         table = lookup.load("datasets", "dacon").read_test(path)
         yield from ((clip, path.parent / name) for clip, name in zip(table["id"], table["path"], strict=True))
     elif path.is_dir():
         yield from ((file.stem, file) for file in find_audio(path))
-    elif path.exists():
+    elif mirror.exists(path):
         yield path.stem, path
     else:
         raise DataError(f"{path} does not exist")
@@ -158,5 +171,5 @@ def predict_table(predictor: Predictor, clips: list[tuple[str, Path]]) -> tuple[
     probability, reasons = predictor.predict([path for _, path in clips])
     table = pd.DataFrame(off_the_edges(probability), columns=predictor.config.outputs)
     table.insert(0, "id", [clip for clip, _ in clips])
-    bad = [(clip, str(path), why) for (clip, path), why in zip(clips, reasons, strict=True) if why]
+    bad = [(clip, mirror.shown(path), why) for (clip, path), why in zip(clips, reasons, strict=True) if why]
     return table, pd.DataFrame(bad, columns=["id", "path", "reason"])

@@ -1,5 +1,6 @@
 """The straight line of stages: which are up to date, which are stale and why, and how one is run."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from fakevoice import lookup, storage
+from fakevoice.cluster import engine
 from fakevoice.config import Config, digest
 from fakevoice.errors import ArtefactError
 from fakevoice.places import Paths, paths
@@ -42,18 +44,27 @@ def run_line(config: Config, last: str = STAGES[-1], force: str = "", verify: bo
         Whether anything was done.
     """
     places, done = paths(config), False
-    with storage.lock(places.run):
-        for folder in (places.home, places.submissions, *(path for path in places.run.rglob("*") if path.is_dir())):
-            storage.remove_temporaries(folder)
+    with storage.lock(places.run), contextlib.ExitStack() as until_done:
+        _sweep(places)
         for name in STAGES[: STAGES.index(last) + 1]:
             forced = force in (name, "all")
             reason = "forced" if forced else _why_stale(name, config, places, verify)
             if reason:
                 if not done:
                     _check_plugins(config, places)
+                    until_done.enter_context(engine(config, places))
                 _run_stage(name, reason, config, places, forced)
                 done = True
+        if done:
+            _sweep(places)  # a worker may have been killed, and another have done its task
     return done
+
+
+def _sweep(places: Paths) -> None:
+    """Remove what killed processes left half written."""
+    below = (path for top in (places.run, places.cache) for path in top.rglob("*") if path.is_dir())
+    for folder in (places.home, places.submissions, *below):
+        storage.remove_temporaries(folder)
 
 
 def _run_stage(name: str, reason: str, config: Config, places: Paths, forced: bool) -> None:

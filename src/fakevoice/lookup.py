@@ -22,6 +22,7 @@ def names(kind: str) -> list[str]:
     return sorted(file.stem for file in (PACKAGE / kind).glob("*.py") if file.stem != "__init__")
 
 
+@cache  # it is asked for every clip
 def load(kind: str, name: str) -> ModuleType:
     """Import one plug-in.
 

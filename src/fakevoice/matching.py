@@ -114,7 +114,7 @@ def conditions(scenes: pd.DataFrame, voices: pd.DataFrame) -> pd.DataFrame:
     table.loc[without, ["noise_band_limit_hz", "noise_active"]] = "no noise"
     table.loc[facts["event"] == "", "event_db"] = "no event"
     for name in ("noise", "event"):
-        table[name] = facts[name].str.replace(r"^mined:.*", "mined", regex=True)
+        table[name] = facts[name].str.partition(":")[0]
     return table.assign(codec=facts["codec"]).reset_index(drop=True)
 
 

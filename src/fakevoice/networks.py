@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from fakevoice import lookup
+from fakevoice import lookup, ranks
 from fakevoice.batches import Standardizer, cropped_shape, scoring_batches
 from fakevoice.cache import CachedFeature
 from fakevoice.errors import ArtefactError, ConfigError, FakevoiceError
@@ -71,12 +71,16 @@ def state_membership(states: list[str], outputs: list[str], device: torch.device
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` is the GPU where there is one."""
+    """`auto` is the GPU where there is one; under torchrun each process of a machine has one of its own."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise FakevoiceError("device=cuda, but torch sees no GPU here: use device=auto or device=cpu")
-    return torch.device(name)
+    if name == "cpu" or ranks.count() == 1:
+        return torch.device(name)
+    if ranks.local_rank() >= torch.cuda.device_count():
+        raise FakevoiceError(f"{torch.cuda.device_count()} GPUs here: torchrun --nproc_per_node must not be more")
+    return torch.device(name, ranks.local_rank())
 
 
 def to_device(x: np.ndarray, device: torch.device) -> torch.Tensor:

@@ -1,20 +1,23 @@
-"""Real noise without labels: the parts of the unlabeled clips in which nothing voice-like is heard.
+"""The noises that scenes are laid into, each heard in the scenes of one fold; here those that are mined.
 
-Parts without any pitch are found by their sound alone (`mine_noises`); whole clips of dogs, sirens or
-engines take somebody who can tell them from voices, and are added when such a judge is there
-(`with_whole_clips`).
+Mined are the parts of the unlabeled clips in which nothing voice-like is heard. Parts without any pitch are found by
+their sound alone (`mine_noises`); whole clips of dogs, sirens or engines take somebody who can tell them from voices,
+and are added when such a judge is there (`with_whole_clips`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from fakevoice import storage
+from fakevoice import mirror, storage
 from fakevoice.audio import read_audio
 from fakevoice.channel import rms
 from fakevoice.errors import AudioError
+from fakevoice.noise_shapes import MINED
 from fakevoice.spectrum import power_spectrogram
 from fakevoice.tables import read_table, write_table
 from fakevoice.voicing import cepstral_peak
@@ -24,7 +27,9 @@ SEGMENT_S = 1.5
 MAX_PEAK_DB = 1.0  # white noise stays below 0.7, voiced speech rises above 2, faint voices lie between
 MIN_RMS = 1e-3
 MAX_SEGMENTS_PER_CLIP = 3
-NAME, COLUMNS = "noise_bank", ["segment", "clip", "start_s", "n_samples", "fold"]
+CHUNK = 16  # clips per task of a worker
+NAME, COLUMNS = "noise_bank", ["segment", "kind", "clip", "start_s", "n_samples", "fold"]
+Found = tuple[str, str, float, int, np.ndarray]  # kind, clip, start_s, fold, sound
 
 
 @dataclass(frozen=True)
@@ -37,40 +42,46 @@ class _Search:
 
 
 class NoiseBank:
-    """Mined noises, each of RMS 1, read by number; their sound may stay on the disk.
+    """Noises of RMS 1, read by number; their sound may stay on the disk.
 
     Attributes:
-        table: segment (0, 1, ...), clip, start_s, n_samples, fold.
-        samples: all noises one after the other, (sum of n_samples,) float32.
+        table: segment (0, 1, ...), kind ("mined", or the plug-in), clip (where mined), start_s, n_samples, fold.
+        samples: all noises one after the other, (sum of n_samples,) float16: rounding lies 70 dB below them.
     """
 
-    def __init__(self, table: pd.DataFrame, samples: np.ndarray):
+    def __init__(self, table: pd.DataFrame, samples: np.ndarray | storage.StoredArray):
         self.table, self.samples = table, samples
-        self._end = table["n_samples"].cumsum().to_numpy(np.int64)
+        self._edge = [0, *table["n_samples"].cumsum().tolist()]
 
     def __getitem__(self, segment: int) -> np.ndarray:
         """The sound of one noise, (n_samples,) float32."""
-        end = self._end[segment]
-        return self.samples[end - self.table["n_samples"].iloc[segment] : end]
+        start, stop = self._edge[segment : segment + 2]
+        stored = isinstance(self.samples, storage.StoredArray)
+        return (self.samples.rows(start, stop) if stored else self.samples[start:stop]).astype(np.float32)
 
-    def save(self, folder: Path) -> list[Path]:
-        """Write noise_bank.csv and noise_bank.npy."""
+    def kept(self, folder: Path) -> "NoiseBank":
+        """Write noise_bank.csv and noise_bank.npy, and leave the sound there."""
         write_table(folder / f"{NAME}.csv", self.table)
         storage.write_array(folder / f"{NAME}.npy", self.samples)
-        return [folder / f"{NAME}.csv", folder / f"{NAME}.npy"]
+        return NoiseBank.load(folder)
 
     @classmethod
     def load(cls, folder: Path) -> "NoiseBank":
-        """Read what `save` wrote, the sound through a memory map."""
-        table = read_table(folder / f"{NAME}.csv", ("clip",))
-        return cls(table.astype({"n_samples": "int64"}), storage.read_array(folder / f"{NAME}.npy", memory_map=True))
+        """Read what `kept` wrote."""
+        table = read_table(folder / f"{NAME}.csv", ("kind", "clip"))
+        return cls(table.astype({"n_samples": "int64"}), storage.StoredArray(folder / f"{NAME}.npy"))
 
     @classmethod
-    def join(cls, found: list[tuple[str, float, int, np.ndarray]]) -> "NoiseBank":
-        """A bank of (clip, start_s, fold, sound) in the order given."""
-        rows = [(i, clip, start_s, len(sound), fold) for i, (clip, start_s, fold, sound) in enumerate(found)]
-        sounds = [np.asarray(sound, np.float32) for *_, sound in found]
-        return cls(pd.DataFrame(rows, columns=COLUMNS), np.concatenate([np.empty(0, np.float32), *sounds]))
+    def join(cls, found: Sequence[Found]) -> "NoiseBank":
+        """A bank of (kind, clip, start_s, fold, sound) in the order given."""
+        rows = [(i, *about[:3], len(sound), about[3]) for i, (*about, sound) in enumerate(found)]
+        sounds = [np.asarray(sound, np.float16) for *_, sound in found]
+        return cls(pd.DataFrame(rows, columns=COLUMNS), np.concatenate([np.empty(0, np.float16), *sounds]))
+
+    def extended_by(self, other: "NoiseBank") -> "NoiseBank":
+        """Both banks, none of them on the disk, in one; the other one's noises are numbered on."""
+        table = pd.concat([self.table, other.table], ignore_index=True)
+        return NoiseBank(table.assign(segment=range(len(table))), np.concatenate([self.samples, other.samples]))
 
 
 def noise_folds(n_clips: int, n_folds: int) -> np.ndarray:
@@ -86,11 +97,12 @@ def mine_noises(clips: pd.DataFrame, folder: Path, sample_rate_hz: int, n_folds:
     """
     unlabeled = clips[clips["split"] == "unlabeled"]
     searches = [_Search(c, folder / p, sample_rate_hz) for c, p in zip(unlabeled["id"], unlabeled["path"], strict=True)]
-    found = run_parallel(_voiceless, searches, "scenes: mining noise", "clips")
+    chunks = [searches[start : start + CHUNK] for start in range(0, len(searches), CHUNK)]
+    found = run_parallel(_all_voiceless, chunks, "scenes: mining noise", "chunks")
     folds = noise_folds(len(searches), n_folds).tolist()
     segments = [
-        (search.clip, start_s, fold, segment)
-        for search, fold, its_own in zip(searches, folds, found, strict=True)
+        (MINED, search.clip, start_s, fold, segment)
+        for search, fold, its_own in zip(searches, folds, chain.from_iterable(found), strict=True)
         for start_s, segment in its_own
     ]
     return NoiseBank.join(segments)
@@ -108,12 +120,16 @@ def with_whole_clips(
     unlabeled = clips[clips["split"] == "unlabeled"]
     whole = set(unlabeled["id"].iloc[chosen])
     kept, fold = [row for row in bank.table.itertuples() if row.clip not in whole], noise_folds(len(unlabeled), n_folds)
-    found = [(row.clip, row.start_s, row.fold, bank[row.segment]) for row in kept]
-    for index in chosen:
+    found = [(row.kind, row.clip, row.start_s, row.fold, bank[row.segment]) for row in kept]
+    for index in mirror.ahead(chosen, lambda index: [folder / unlabeled["path"].iloc[index]]):
         waveform = read_audio(folder / unlabeled["path"].iloc[index], sample_rate_hz).waveform
         if rms(waveform) > MIN_RMS:
-            found.append((unlabeled["id"].iloc[index], 0.0, int(fold[index]), waveform / rms(waveform)))
+            found.append((MINED, unlabeled["id"].iloc[index], 0.0, int(fold[index]), waveform / rms(waveform)))
     return NoiseBank.join(found)
+
+
+def _all_voiceless(searches: list[_Search]) -> list[list[tuple[float, np.ndarray]]]:
+    return [_voiceless(search) for search in mirror.ahead(searches, lambda search: [search.path])]
 
 
 def _voiceless(search: _Search) -> list[tuple[float, np.ndarray]]:

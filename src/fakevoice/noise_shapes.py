@@ -6,6 +6,8 @@ import numpy as np
 import scipy.fft
 import scipy.signal
 
+MINED = "mined"  # the kind of every noise that no plug-in has made
+
 
 def shaped_noise(
     n_samples: int, sample_rate_hz: int, rng: np.random.Generator, gain: Callable[[np.ndarray], np.ndarray]

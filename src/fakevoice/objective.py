@@ -34,16 +34,12 @@ def loss_function(
     return F.binary_cross_entropy_with_logits(logits, target * (1 - smoothing) + 0.5 * smoothing)
 
 
-def prefers_bfloat16(device: torch.device) -> bool:
-    """bf16 halves the time where the processor multiplies it natively, and costs time where it does not."""
-    return device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
-
-
 class Objective(nn.Module):
     """The loss of one batch; its parameters are the model's and those of the adaptations.
 
     Args:
         model: in place on its device.
+        network: of the config; a precision that is left to choose is float32 here.
         draw: epoch, step → unlabeled clips as they are and augmented, both (n_clips, 1, n_bands, n_frames) float32.
     """
 
@@ -52,7 +48,7 @@ class Objective(nn.Module):
         states = head_states(network, config)
         self.model, self.device, self.task, self.draw = model, device, config.task, draw
         self.membership = state_membership(states, config.outputs, device)
-        self.smoothing, self.bfloat16 = network.training.label_smoothing, prefers_bfloat16(device)
+        self.smoothing, self.bfloat16 = network.training.label_smoothing, network.training.precision == "bf16"
         n_columns = len(states or config.outputs)
         self.adaptation = Adaptation(network.adapt, model, n_columns) if network.adapt else None
 

@@ -1,6 +1,10 @@
 """Statistics of a feature over time, for LightGBM: level, spread and movement of each band."""
 
+from functools import cache
+
 import numpy as np
+
+STATISTICS = ("mean", "std", "p10", "p90", "step")
 
 
 def pool_bands(feature: np.ndarray, name: str) -> dict[str, float]:
@@ -10,7 +14,23 @@ def pool_bands(feature: np.ndarray, name: str) -> dict[str, float]:
         feature: (n_bands, n_frames) float.
         name: of the feature; the columns are called ``<name>_<band>_<statistic>``.
     """
-    low, high = np.percentile(feature, [10, 90], axis=1)
+    mean = feature.mean(axis=1)
+    centred = feature - mean[:, None]
+    deviation = np.sqrt(np.einsum("ij,ij->i", centred, centred) / feature.shape[1])
     step = np.abs(np.diff(feature, axis=1)).mean(axis=1) if feature.shape[1] > 1 else np.zeros(len(feature))
-    statistics = {"mean": feature.mean(axis=1), "std": feature.std(axis=1), "p10": low, "p90": high, "step": step}
-    return {f"{name}_{band:02d}_{key}": float(v) for key, values in statistics.items() for band, v in enumerate(values)}
+    ordered = np.sort(feature, axis=1)  # a third of the time of np.percentile
+    statistics = mean, deviation, _quantile(ordered, 0.1), _quantile(ordered, 0.9), step
+    return dict(zip(_names(name, len(feature)), np.concatenate(statistics).tolist(), strict=True))
+
+
+@cache
+def _names(name: str, n_bands: int) -> tuple[str, ...]:
+    return tuple(f"{name}_{band:02d}_{key}" for key in STATISTICS for band in range(n_bands))
+
+
+def _quantile(ordered: np.ndarray, share: float) -> np.ndarray:
+    """Between the neighbours in sorted rows (n_rows, n) linearly, as `np.quantile` does it."""
+    place = share * (ordered.shape[1] - 1)
+    below = int(place)
+    low, high = ordered[:, below], ordered[:, min(below + 1, ordered.shape[1] - 1)]
+    return low + (high - low) * (place - below)

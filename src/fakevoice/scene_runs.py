@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fakevoice import matching
+from fakevoice import matching, mirror
 from fakevoice.config import Config
+from fakevoice.made_noises import make_noises
 from fakevoice.noise_bank import NoiseBank, mine_noises, noise_folds, with_whole_clips
 from fakevoice.preprocessing import read_clip
 from fakevoice.rendering import render_all
+from fakevoice.samples import Sounds
 from fakevoice.scenes import draw_scenes, plain_scenes
 from fakevoice.slices import auc_with_interval
 from fakevoice.workers import run_parallel
@@ -28,7 +30,7 @@ class DrawnScenes:
 
     Attributes:
         scenes, voices: the scene tables.
-        bank: mined noises.
+        bank: mined and made noises, kept on the disk.
         matching: round, condition, log_weight; empty where nothing was matched.
         pilots: pilot, n_scenes, auc (how well it is told from the unlabeled clips); empty where nothing was matched.
     """
@@ -45,12 +47,12 @@ class _World:
     """What all pilots have in common.
 
     Attributes:
-        paths: id → file of the training clips.
+        voices: the training clips' sound.
         heard: (n_unlabeled, n_columns) float32, descriptions of the unlabeled clips.
     """
 
     config: Config
-    paths: dict[str, Path]
+    voices: Sounds
     heard: np.ndarray
 
 
@@ -76,25 +78,30 @@ class _Chunk:
 
     scenes: pd.DataFrame
     voices: pd.DataFrame
-    paths: dict[str, Path]
+    sounds: Sounds
     bank: NoiseBank
     config: Config
 
 
-def draw(clips: pd.DataFrame, folds: pd.DataFrame, raw: Path, config: Config) -> DrawnScenes:
+def draw(
+    clips: pd.DataFrame, folds: pd.DataFrame, sounds: Sounds, raw: Path, folder: Path, config: Config
+) -> DrawnScenes:
     """Draw all scenes of a competition.
 
     Args:
         clips: clip table of all splits.
         folds: id, group, label, fold of the training clips.
+        sounds: of the training clips.
         raw: folder that clip paths are below.
+        folder: where the bank is kept, from which workers read it.
     """
     train = folds.merge(clips.loc[clips["split"] == "train", ["id", "duration_s"]], on="id", validate="1:1")
     if not config.scenes.states:
-        return _drawn(plain_scenes(train), NoiseBank.join([]), [])
-    bank = mine_noises(clips, raw, config.sample_rate_hz, config.folds.n_folds)
+        return _drawn(plain_scenes(train), NoiseBank.join([]).kept(folder), [])
+    mined, made = mine_noises(clips, raw, config.sample_rate_hz, config.folds.n_folds), make_noises(config)
     if config.scenes.matched and (clips["split"] == "unlabeled").sum() >= MIN_UNLABELED:
-        return _draw_matched(clips, train, bank, raw, config)
+        return _draw_matched(clips, train, mined, made, sounds, raw, folder, config)
+    bank = mined.extended_by(made).kept(folder)
     return _drawn(draw_scenes(train, bank.table, config, config.scenes.n_scenes), bank, [])
 
 
@@ -109,15 +116,25 @@ def _drawn(tables: Tables, bank: NoiseBank, pilots: list[_Pilot]) -> DrawnScenes
     )
 
 
-def _draw_matched(clips: pd.DataFrame, train: pd.DataFrame, bank: NoiseBank, raw: Path, config: Config) -> DrawnScenes:
+def _draw_matched(
+    clips: pd.DataFrame,
+    train: pd.DataFrame,
+    mined: NoiseBank,
+    made: NoiseBank,
+    sounds: Sounds,
+    raw: Path,
+    folder: Path,
+    config: Config,
+) -> DrawnScenes:
     """Two pilots: the first says what to change, the second whether it helped and what is left to change."""
-    voices, heard = (clips[clips["split"] == split] for split in ("train", "unlabeled"))  # may share ids
-    paths = {clip: raw / path for clip, path in zip(voices["id"], voices["path"], strict=True)}
-    world = _World(config, paths, _describe_clips([raw / path for path in heard["path"]], config))
+    heard = clips[clips["split"] == "unlabeled"]
+    world = _World(config, sounds, _describe_clips([raw / path for path in heard["path"]], config))
+    bank = mined.extended_by(made).kept(folder)
     drawn = draw_scenes(train, bank.table, config, N_PILOT)
     first = _try_out("as configured", drawn, bank, world)
     voiceless = _voiceless_clips(first, drawn[0], world)
-    bank = with_whole_clips(bank, clips, voiceless, raw, config.sample_rate_hz, config.folds.n_folds)
+    mined = with_whole_clips(mined, clips, voiceless, raw, config.sample_rate_hz, config.folds.n_folds)
+    bank = mined.extended_by(made).kept(folder)
     candidates = draw_scenes(train, bank.table, config, CANDIDATES_PER_SCENE * config.scenes.n_scenes)
     second = _try_out(
         "matched once", _choose(candidates, first.explained, min(N_PILOT, config.scenes.n_scenes), config), bank, world
@@ -161,7 +178,7 @@ def _describe_clips(paths: list[Path], config: Config) -> np.ndarray:
 
 def _described_clips(chunk: tuple[list[Path], Config]) -> np.ndarray:
     paths, config = chunk
-    return np.array([matching.describe(read_clip(path, config), config.sample_rate_hz) for path in paths])
+    return np.array([matching.describe(read_clip(path, config), config.sample_rate_hz) for path in mirror.ahead(paths)])
 
 
 def _describe_scenes(scenes: pd.DataFrame, voices: pd.DataFrame, bank: NoiseBank, world: _World) -> np.ndarray:
@@ -169,11 +186,10 @@ def _describe_scenes(scenes: pd.DataFrame, voices: pd.DataFrame, bank: NoiseBank
     for start in range(0, len(scenes), CHUNK):
         rows = scenes.iloc[start : start + CHUNK]
         its_voices = voices[voices["scene"].isin(rows["scene"])]
-        its_paths = {clip: world.paths[clip] for clip in its_voices["clip"].unique()}
-        chunks.append(_Chunk(rows, its_voices, its_paths, bank, world.config))
+        chunks.append(_Chunk(rows, its_voices, world.voices.of(its_voices["clip"].unique()), bank, world.config))
     return np.concatenate(list(run_parallel(_described_scenes, chunks, "scenes: pilot", "chunks")))
 
 
 def _described_scenes(chunk: _Chunk) -> np.ndarray:
-    waveforms = render_all(chunk.scenes, chunk.voices, chunk.paths, chunk.bank, chunk.config)
+    waveforms = render_all(chunk.scenes, chunk.voices, chunk.sounds.read, chunk.bank, chunk.config)
     return np.array([matching.describe(waveform, chunk.config.sample_rate_hz) for waveform in waveforms])

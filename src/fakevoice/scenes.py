@@ -14,6 +14,7 @@ from fakevoice import lookup
 from fakevoice.channel import CODECS
 from fakevoice.config import Config
 from fakevoice.errors import FoldsError
+from fakevoice.noise_shapes import MINED
 from fakevoice.progress import track
 from fakevoice.settings import Scenes
 
@@ -66,7 +67,7 @@ def draw_scenes(
 
     Args:
         clips: training clips with id, group, label, fold, duration_s.
-        noise_table: mined noises with segment, fold.
+        noise_table: noises of the bank with segment, kind, fold.
         n_scenes: how many; the first of a longer list are those of a shorter one.
 
     Returns:
@@ -110,8 +111,9 @@ class _FoldPool:
             for clip, group, duration_s in zip(part["id"], part["group"], part["duration_s"], strict=True):
                 members[group].append((clip, group, duration_s))
             self.groups[label] = list(members.values())
-        self.mined = noise_table.loc[noise_table["fold"] == self.fold, "segment"].tolist()
-        self.noises = self.law.noises or lookup.names("noises")
+        own = noise_table[noise_table["fold"] == self.fold]
+        self.noises = {kind: part["segment"].to_numpy() for kind, part in own.groupby("kind")}
+        self.made = sorted(self.noises.keys() - {MINED})
         self.vocoders = self.law.vocoders or lookup.names("vocoders")
         self.codecs = self.law.codecs or sorted(CODECS)
 
@@ -139,9 +141,9 @@ class _FoldPool:
         return row, voices
 
     def _noise(self, rng: np.random.Generator) -> str:
-        if self.mined and rng.random() < self.law.mined_noise_probability:
-            return f"mined:{rng.choice(self.mined)}"
-        return str(rng.choice(self.noises))
+        is_mined = MINED in self.noises and (not self.made or rng.random() < self.law.mined_noise_probability)
+        kind = MINED if is_mined else str(rng.choice(self.made))
+        return f"{kind}:{rng.choice(self.noises[kind])}"
 
     def _voice(self, scene: str, slot: int, label: str, rng: np.random.Generator) -> list[dict]:
         law = self.law

@@ -32,6 +32,13 @@ class Plugin(Section):
     args: Args = {}
 
 
+class Data(Section):
+    """Where competitions lie. What is read from a URL is kept under home, up to `cache_gb` (10⁹ bytes) of it."""
+
+    root: str = ""  # a folder, or a URL as s3://bucket/prefix; FAKEVOICE_DATA or data/ if empty
+    cache_gb: float = Field(50.0, gt=0)
+
+
 class Preprocessing(Section):
     """From a decoded file to a clip of exactly `clip_duration_s`, at `sample_rate_hz`."""
 
@@ -124,6 +131,7 @@ class Training(Section):
 
     n_epochs: int = Field(10, ge=1)
     batch_size: int = Field(32, ge=2)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of products; "auto" is what a short try finds faster
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.02, ge=0)
     schedule: Literal["cosine", "constant"] = "cosine"  # after a linear warm-up, or no schedule at all

@@ -1,10 +1,11 @@
 """From waveform to power spectrogram, and the filter banks on top: one STFT shared by all features.
 
 Pure NumPy and SciPy, since librosa's first call costs many seconds of compilation; the tests hold
-these functions against librosa.
+these functions against librosa. What comes after the power takes PyTorch's tensors too, which may lie on a GPU.
 """
 
-from functools import cache
+import sys
+from functools import cache, lru_cache
 
 import numpy as np
 import scipy.fft
@@ -24,9 +25,11 @@ def _window(n_fft: int) -> np.ndarray:
 
 
 def _frames(waveform: np.ndarray, n_fft: int, hop_length: int) -> np.ndarray:
-    padded = np.pad(waveform.astype(np.float32, copy=False), n_fft // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
-    return frames * _window(n_fft)  # (n_frames, n_fft)
+    padded = np.zeros(len(waveform) + n_fft, np.float32)
+    padded[n_fft // 2 : n_fft // 2 + len(waveform)] = waveform
+    shape, step = (n_frames(len(waveform), hop_length), n_fft), padded.strides[0]
+    # a tenth of what sliding_window_view takes
+    return np.lib.stride_tricks.as_strided(padded, shape, (hop_length * step, step), writeable=False) * _window(n_fft)
 
 
 def stft(waveform: np.ndarray, n_fft: int, hop_length: int) -> np.ndarray:
@@ -53,14 +56,23 @@ def istft(spectrogram: np.ndarray, hop_length: int, n_samples: int) -> np.ndarra
     n_fft = 2 * (spectrogram.shape[0] - 1)
     window = _window(n_fft)
     frames = scipy.fft.irfft(spectrogram.T, n=n_fft, axis=1).astype(np.float32) * window  # (n_frames, n_fft)
-    length = n_fft + hop_length * (len(frames) - 1)
-    total, weight = np.zeros(length, np.float32), np.zeros(length, np.float32)
-    for index, frame in enumerate(frames):
-        start = index * hop_length
-        total[start : start + n_fft] += frame
-        weight[start : start + n_fft] += window**2
-    waveform = (total / np.maximum(weight, 1e-8))[n_fft // 2 :]
+    weight = _overlap_add(np.broadcast_to(window**2, frames.shape), hop_length)
+    waveform = (_overlap_add(frames, hop_length) / np.maximum(weight, 1e-8))[n_fft // 2 :]
     return np.pad(waveform, (0, max(0, n_samples - len(waveform))))[:n_samples]
+
+
+def _overlap_add(frames: np.ndarray, hop_length: int) -> np.ndarray:
+    """Frames (n_frames, n_fft) laid `hop_length` apart and summed, (n_fft + hop_length · (n_frames - 1),) float32.
+
+    A frame is cut into pieces of a hop, and all frames' pieces of the same number are added at once.
+    """
+    n_frames, n_fft = frames.shape
+    n_pieces = -(-n_fft // hop_length)
+    total = np.zeros((n_frames + n_pieces - 1, hop_length), np.float32)
+    for piece in range(n_pieces):
+        part = frames[:, piece * hop_length : (piece + 1) * hop_length]
+        total[piece : piece + n_frames, : part.shape[1]] += part
+    return total.ravel()[: n_fft + hop_length * (n_frames - 1)]
 
 
 def power_spectrogram(waveform: np.ndarray, n_fft: int, hop_length: int) -> np.ndarray:
@@ -70,12 +82,19 @@ def power_spectrogram(waveform: np.ndarray, n_fft: int, hop_length: int) -> np.n
         (n_fft // 2 + 1, n_frames) float32.
     """
     spectrum = stft(waveform, n_fft, hop_length)
-    return spectrum.real**2 + spectrum.imag**2
+    power = np.square(spectrum.real)
+    power += np.square(spectrum.imag)
+    return power
 
 
 def decibels(power: np.ndarray, floor: float = 1e-10) -> np.ndarray:
-    """10·log10 of a power, floored so that silence stays finite."""
-    return 10.0 * np.log10(np.maximum(power, floor))
+    """10·log10 of a power, floored so that silence stays finite; of a tensor on its device."""
+    if hasattr(power, "clamp"):
+        return 10.0 * power.clamp(min=floor).log10()
+    level = np.asarray(np.maximum(power, floor))
+    np.log10(level, out=level)  # in place: new arrays cost more than the logarithm
+    level *= 10.0
+    return level
 
 
 def with_derivatives(feature: np.ndarray, n_orders: int) -> np.ndarray:
@@ -85,19 +104,35 @@ def with_derivatives(feature: np.ndarray, n_orders: int) -> np.ndarray:
     neighbours: ``librosa.feature.delta(width=3, mode="nearest")``. The second one is the derivative of the first.
 
     Args:
-        feature: (n_bands, n_frames) float.
+        feature: (..., n_bands, n_frames) float, array or tensor.
         n_orders: how many derivatives.
 
     Returns:
-        (n_bands * (1 + n_orders), n_frames) float.
+        (..., n_bands * (1 + n_orders), n_frames) float.
 
     Source: Furui, "Speaker-independent isolated word recognition using dynamic features of speech spectrum", 1986.
     """
-    orders = [feature]
+    xp, orders = _library(feature), [feature]
     for _ in range(n_orders):
-        padded = np.pad(orders[-1], ((0, 0), (1, 1)), mode="edge")
-        orders.append((padded[:, 2:] - padded[:, :-2]) / 2)
-    return np.concatenate(orders)
+        last = orders[-1]
+        following = xp.concatenate([last[..., 1:], last[..., -1:]], axis=-1)
+        orders.append((following - xp.concatenate([last[..., :1], last[..., :-1]], axis=-1)) / 2)
+    return xp.concatenate(orders, axis=-2)
+
+
+def _library(array):
+    """The module whose functions take the array: NumPy, or PyTorch where that made it."""
+    return np if isinstance(array, np.ndarray) else sys.modules["torch"]
+
+
+def project(matrix: np.ndarray, array):
+    """A filter bank, or another matrix (m, n), times an array or tensor (..., n, n_frames), on its device."""
+    return matrix @ array if isinstance(array, np.ndarray) else array.new_tensor(matrix) @ array
+
+
+def n_fft_of(power) -> int:
+    """Of the STFT whose power (..., n_fft // 2 + 1, n_frames) this is."""
+    return 2 * (power.shape[-2] - 1)
 
 
 def _hz_to_mel(frequency_hz: np.ndarray) -> np.ndarray:
@@ -136,23 +171,49 @@ def log_mel(
         fmax_hz: upper edge; half the sample rate if None.
 
     Returns:
-        (n_mels, n_frames) float32.
+        (n_mels, n_frames) float32, read-only.
 
     Raises:
         ConfigError: the edges leave no room, or there are so many bands that some would be empty.
     """
+    return _log_mel(_Same(power), sample_rate_hz, n_mels, fmin_hz, fmax_hz or sample_rate_hz / 2)
+
+
+class _Same:
+    """An array as a key: equal to itself alone."""
+
+    def __init__(self, array: np.ndarray):
+        self.array = array
+
+    def __hash__(self) -> int:
+        return id(self.array)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.array is other.array
+
+
+@lru_cache(maxsize=1)  # cepstra ask for what was computed a moment ago
+def _log_mel(same: _Same, sample_rate_hz: int, n_mels: int, fmin_hz: float, fmax_hz: float) -> np.ndarray:
+    bank = _usable_mel_bank(sample_rate_hz, n_fft_of(same.array), n_mels, fmin_hz, fmax_hz)
+    mel = decibels(project(bank, same.array))
+    if isinstance(mel, np.ndarray):
+        mel.flags.writeable = False  # since it has two readers
+    return mel
+
+
+@cache
+def _usable_mel_bank(sample_rate_hz: int, n_fft: int, n_mels: int, fmin_hz: float, fmax_hz: float) -> np.ndarray:
     if n_mels < 1:
         raise ConfigError(f"n_mels {n_mels}: at least one band is needed")
     nyquist_hz = sample_rate_hz / 2
-    fmax_hz = fmax_hz or nyquist_hz
     if not 0 <= fmin_hz < fmax_hz <= nyquist_hz:
         raise ConfigError(f"need 0 <= fmin_hz {fmin_hz} < fmax_hz {fmax_hz} <= {nyquist_hz} (half the sample rate)")
-    bank = mel_filter_bank(sample_rate_hz, 2 * (len(power) - 1), n_mels, fmin_hz, fmax_hz)
+    bank = mel_filter_bank(sample_rate_hz, n_fft, n_mels, fmin_hz, fmax_hz)
     if not bank.any(axis=1).all():
         raise ConfigError(
             f"n_mels {n_mels} is too many for this n_fft: some bands are empty; use fewer or a longer n_fft"
         )
-    return decibels(bank @ power)
+    return bank
 
 
 @cache
@@ -216,6 +277,7 @@ def pitch_class_bank(sample_rate_hz: int, n_fft: int, tuning: float = 0.0) -> np
 
 
 def relative_to_peak(feature: np.ndarray) -> np.ndarray:
-    """Each frame of (n_bands, n_frames), none negative, over its largest value; a silent frame stays 0."""
-    peak = feature.max(axis=0)
-    return feature / np.where(peak > np.finfo(np.float32).tiny, peak, 1)
+    """Each frame of (..., n_bands, n_frames), none negative, over its largest value; a silent frame stays 0."""
+    xp = _library(feature)
+    peak = xp.amax(feature, axis=-2, keepdims=True)
+    return feature / xp.where(peak > np.finfo(np.float32).tiny, peak, 1)

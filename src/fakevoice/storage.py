@@ -4,6 +4,9 @@ import contextlib
 import hashlib
 import json
 import os
+import platform
+import re
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +18,8 @@ from fakevoice.errors import ArtefactError, LockedError
 
 SCHEMA_VERSION = 1
 TEMPORARY = ".writing-"
+HOST = re.sub(r"\W", "_", platform.node())  # in the names of temporaries, where "-" separates
+FOREIGN_AGE_S = 24 * 3600.0  # after which another machine's temporary belongs to nobody
 
 
 @contextlib.contextmanager
@@ -24,7 +29,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         ArtefactError: disk full, no permission, read-only folder; nothing temporary is left.
     """
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{uuid.uuid4().hex}-{path.name}"[:200])
+    temporary = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -37,6 +42,11 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def temporary_path(path: Path) -> Path:
+    """A new name beside `path` that says which process of which machine is writing it."""
+    return path.with_name(f"{TEMPORARY}{HOST}-{os.getpid()}-{uuid.uuid4().hex}-{path.name}"[:200])
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -94,6 +104,39 @@ def read_array(path: Path, *, memory_map: bool = False) -> np.ndarray:
     return array
 
 
+class StoredArray:
+    """A `.npy` whose rows are read when they are asked for, and stay nowhere.
+
+    A memory map would count every page that was ever touched as this process's memory.
+
+    Attributes:
+        shape: of the whole array, (n_rows, ...).
+        dtype: of its values.
+
+    Raises:
+        ArtefactError: the file is missing, cut, or not a plain array.
+    """
+
+    def __init__(self, path: Path):
+        mapped = read_array(path, memory_map=True)  # checks header and size
+        self.path, self.shape, self.dtype, self._offset = path, mapped.shape, mapped.dtype, mapped.offset
+        self._row_values = int(np.prod(self.shape[1:]))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """Rows from `start` up to and without `stop`, (stop - start, ...) as they are stored."""
+        row_bytes, n_values = self._row_values * self.dtype.itemsize, (stop - start) * self._row_values
+        try:
+            values = np.fromfile(self.path, self.dtype, n_values, offset=self._offset + start * row_bytes)
+        except OSError as error:
+            raise ArtefactError(f"cannot read {self.path}: {error.strerror or error}") from error
+        if len(values) < n_values:
+            raise ArtefactError(f"{self.path} has become shorter while it was read; rerun with --verify to rebuild it")
+        return values.reshape(stop - start, *self.shape[1:])
+
+
 def checksum(path: Path) -> str:
     """SHA-256 of a file, read in blocks.
 
@@ -141,11 +184,26 @@ def damaged(outputs: dict[str, dict[str, Any]], root: Path, verify: bool) -> lis
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what killed processes left half written in `folder`; what a living one is writing stays."""
+    """Remove what killed processes left half written in `folder`; what a living one is writing stays.
+
+    Whether a process of another machine lives cannot be asked here: what it writes stays for a day.
+    """
     for path in folder.glob(f"{TEMPORARY}*"):
-        process = path.name.removeprefix(TEMPORARY).split("-")[0]
-        if not (process.isdigit() and _is_alive(int(process))):
+        if not _is_being_written(path):
             path.unlink(missing_ok=True)
+
+
+def _is_being_written(temporary: Path) -> bool:
+    host, _, rest = temporary.name.removeprefix(TEMPORARY).partition("-")
+    process = rest.partition("-")[0]
+    if not process.isdigit():
+        return False
+    if host == HOST:
+        return _is_alive(int(process))
+    try:
+        return time.time() - temporary.stat().st_mtime < FOREIGN_AGE_S
+    except FileNotFoundError:  # it has just got its name
+        return True
 
 
 def _is_alive(process: int) -> bool:
@@ -179,7 +237,7 @@ def lock(folder: Path) -> Iterator[None]:
         who = owner.read_text() if owner.is_file() else "another process"
         raise LockedError(f"{folder} is in use by {who}; wait for it or stop it") from error
     try:
-        owner.write_text(f"process {os.getpid()}")
+        owner.write_text(f"process {os.getpid()} on {platform.node()}")
         yield
     finally:
         owner.unlink(missing_ok=True)

@@ -3,6 +3,11 @@
 The loop is short on purpose: AdamW, linear warm-up then cosine, an exponential moving average of the
 weights. The last epoch's average is kept: choosing an epoch by the held-out fold would make the
 out-of-fold score a lie.
+
+Under torchrun every rank takes its part of each batch. Gradients are the mean over the whole batch, so that all ranks
+make the same step, and batch normalisation sees all parts. What else looks at a batch as a whole sees the rank's part
+of it: augmentations of batches, and losses on unlabeled clips. So the same number of ranks gives the same bytes, and
+another number gives others and the same score within its noise.
 """
 
 import copy
@@ -17,8 +22,9 @@ from scipy.special import expit
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from fakevoice import lookup, storage
-from fakevoice.adapt import estimate_batch_norm, unlabeled_size
+from fakevoice import lookup, ranks, storage
+from fakevoice.adapt import MIN_CLIPS, estimate_batch_norm, unlabeled_size
+from fakevoice.batch_norm import average_others, over_all_ranks
 from fakevoice.batches import (
     Augmentation,
     Standardizer,
@@ -38,7 +44,7 @@ from fakevoice.storage import write_text
 from fakevoice.tasks import head_states, membership, normalise, one_output_each
 
 MAX_BAD_BATCHES = 20
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,8 @@ class FoldJob:
 def train_fold(job: FoldJob) -> Path:
     """Train, then write weights (`.safetensors`) and the learning curve (`epochs.csv`).
 
-    An interrupted training goes on after the last whole epoch and ends with the same bytes.
+    An interrupted training goes on after the last whole epoch and ends with the same bytes. Under torchrun all ranks
+    come here at once, and the first one writes; it may go on where another number of ranks was interrupted.
 
     Raises:
         FakevoiceError: too many batches gave a loss that is not finite.
@@ -77,25 +84,37 @@ def train_fold(job: FoldJob) -> Path:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # 6 % of the time, for values that nobody reads
     torch.set_num_threads(1)  # sums depend on how they are split; cores are used by folds side by side
-    settings, data = job.network.training, _Data.of(job)
-    fit, network = _start(job, data)
-    job.folder.mkdir(parents=True, exist_ok=True)
+    with ranks.agreed():
+        data = _Data.of(job)
+        fit, network = _start(job, data)
     curve = _resume(job.folder, fit)
-    for epoch in range(len(curve), settings.n_epochs):
-        torch.manual_seed(data.seed + epoch + 1)
-        loss = fit.epoch(training_batches(data.clips, job.target, data.rows, settings.batch_size, epoch), epoch)
-        measured = _held_out_measures(job, network, data)
-        curve.append({"epoch": epoch + 1, "loss": loss, "learning_rate": fit.learning_rate, **measured})
-        write_text(job.folder / "epochs.csv", _csv(curve))
-        if epoch + 1 < settings.n_epochs:
-            _save_checkpoint(job.folder, fit, curve)
+    fit.share_gradients()
+    for epoch in range(len(curve), job.network.training.n_epochs):
+        torch.manual_seed(data.seed + epoch + 1 + (ranks.rank() << 32))  # of dropout: other units on other ranks
+        batch_size = job.network.training.batch_size
+        batches = training_batches(data.clips, job.target, data.rows, batch_size, epoch, ranks.part())
+        curve.append({"epoch": epoch + 1, "loss": fit.epoch(batches, epoch), "learning_rate": fit.learning_rate})
+        if ranks.leads():
+            curve[-1] |= _held_out_measures(job, network, data)
+            _save_progress(job, fit, curve)
+    if ranks.leads():
+        _finish(job, network, data, curve)
+    return job.folder / WEIGHTS
+
+
+def _save_progress(job: FoldJob, fit: "_Fit", curve: list[dict[str, float]]) -> None:
+    write_text(job.folder / "epochs.csv", _csv(curve))
+    if len(curve) < job.network.training.n_epochs:
+        _save_checkpoint(job.folder, fit, curve)
+
+
+def _finish(job: FoldJob, network: TrainedNetwork, data: "_Data", curve: list[dict[str, float]]) -> None:
     _write_curve(job.tensorboard, curve)
-    if settings.batch_norm == "unlabeled":
+    if job.network.training.batch_norm == "unlabeled":
         estimate_batch_norm(network, data.unlabeled.feature)
-    path, states = job.folder / "weights.safetensors", head_states(job.network, job.config)
+    path, states = job.folder / WEIGHTS, head_states(job.network, job.config)
     save_network(path, network, job.network, data.clips.feature.shape, job.config.outputs, states)
     (job.folder / CHECKPOINT).unlink(missing_ok=True)
-    return path
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,13 +152,17 @@ def _clips(job: FoldJob, split: str, standardizer: Standardizer, augmentation: A
 def _start(job: FoldJob, data: _Data) -> tuple["_Fit", TrainedNetwork]:
     """The fit at its first step, and the running average as the network that it makes."""
     device, settings = choose_device(job.config.device), job.network.training
+    if device.index is not None:
+        torch.cuda.set_device(device)
     torch.manual_seed(data.seed)
     model = build_model(job.network.model, data.shape, job.target.shape[1])
     if job.warm_start:
         start_from(model, job.warm_start)
     model = model.to(device, memory_format=torch.channels_last)
     average = _running_average(model, settings.ema_decay)  # before an adaptation listens to the model
-    draw = partial(unlabeled_batch, data.unlabeled, unlabeled_size(settings.batch_size))
+    model = over_all_ranks(model)
+    n_unlabeled = max(unlabeled_size(settings.batch_size), MIN_CLIPS * ranks.count())
+    draw = partial(unlabeled_batch, data.unlabeled, n_unlabeled, part=ranks.part())
     objective = Objective(model, job.network, job.config, device, draw)
     fit = _Fit(objective, average, settings, len(data.rows) // settings.batch_size)
     return fit, TrainedNetwork(average.module, data.clips.standardizer, device, objective.membership)
@@ -162,6 +185,9 @@ class _Fit:
 
     def __init__(self, objective: Objective, average: AveragedModel, settings: Training, steps_per_epoch: int):
         self.objective, self.average, self.settings = objective, average, settings
+        rank, count = ranks.part()
+        n_own = len(range(rank, settings.batch_size, count))
+        self.loss, self.weight = objective, n_own * count / settings.batch_size  # 1 where parts are equal
         if steps_per_epoch < 1:
             raise FakevoiceError("fewer training scenes than one batch: lower training.batch_size")
         self.optimizer = torch.optim.AdamW(
@@ -174,22 +200,28 @@ class _Fit:
     def learning_rate(self) -> float:
         return self.optimizer.param_groups[0]["lr"]
 
+    def share_gradients(self) -> None:
+        """From here on a step is that of all ranks; they begin with the parameters of the first one."""
+        self.loss = ranks.data_parallel(self.objective)
+
     def epoch(self, batches: Iterator[tuple[np.ndarray, np.ndarray]], epoch: int) -> float:
-        """One pass; returns the mean loss."""
+        """One pass over this rank's part of each batch; returns the mean loss of whole batches."""
         self.objective.train()
         total, count = 0.0, 0
         for step, (x, y) in enumerate(batches):
             n_done = epoch * self.steps_per_epoch + step
             self._schedule(n_done)
-            loss = self.objective(x, y, self.average, epoch, step, n_done / self.n_steps)
-            if not self._finite(loss):
+            loss = self.loss(x, y, self.average, epoch, step, n_done / self.n_steps) * self.weight
+            of_all = ranks.mean(loss)
+            if not self._finite(of_all):
                 continue
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(self.objective.parameters(), 5.0)
             self.optimizer.step()
+            average_others(self.objective.model)
             self.average.update_parameters(self.objective.model)
-            total, count = total + loss.item(), count + 1
+            total, count = total + of_all.item(), count + 1
         return total / max(count, 1)
 
     def _finite(self, loss: torch.Tensor) -> bool:
@@ -197,7 +229,9 @@ class _Fit:
             return True
         self.bad_batches += 1
         if self.bad_batches > MAX_BAD_BATCHES:
-            raise FakevoiceError(f"the loss was not finite in {self.bad_batches} batches: lower training.learning_rate")
+            what = f"the loss was not finite in {self.bad_batches} batches"
+            with ranks.agreed():
+                raise FakevoiceError(f"{what}: lower training.learning_rate")
         return False
 
     def _schedule(self, step: int) -> None:
@@ -244,18 +278,23 @@ def _save_checkpoint(folder: Path, fit: _Fit, curve: list[dict[str, float]]) -> 
 
 
 def _resume(folder: Path, fit: _Fit) -> list[dict[str, float]]:
-    path = folder / CHECKPOINT
-    if not path.is_file():
+    checkpoint = ranks.by_first(partial(_read_checkpoint, folder / CHECKPOINT))
+    if checkpoint is None:
         return []
     fresh = copy.deepcopy(fit.state())
     try:
-        checkpoint = torch.load(path, weights_only=True)
         fit.load_state(checkpoint["fit"])
-    except Exception:  # damaged or of another architecture: the fold starts again, nothing else is lost
-        path.unlink()
+    except Exception:  # of another architecture: the fold starts again, nothing else is lost
         fit.load_state(fresh)  # a state that does not fit is loaded in part before it is refused
         return []
     return checkpoint["curve"]
+
+
+def _read_checkpoint(path: Path) -> dict | None:
+    try:
+        return torch.load(path, weights_only=True, map_location="cpu")
+    except Exception:  # there is none, or it is damaged
+        return None
 
 
 def _write_curve(folder: Path, curve: list[dict[str, float]]) -> None:

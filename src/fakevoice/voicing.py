@@ -18,11 +18,15 @@ def cepstral_peak(power: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     Returns:
         (n_frames,) float32 in dB: near 0 for noise, above about 3 for a voice.
     """
-    cepstrum = scipy.fft.irfft(decibels(power), axis=0)  # (n_fft, n_frames) over quefrency
+    # (n_frames, n_fft // 2 + 1) over quefrency: of a spectrum without phase the inverse FFT is a cosine transform
+    cepstrum = scipy.fft.dct(decibels(power.T), type=1, axis=1, overwrite_x=True)
     low, high = (int(sample_rate_hz / hz) for hz in reversed(PITCH_HZ))
     if low >= len(power) - 1:
         raise ConfigError(
             f"n_fft {2 * (len(power) - 1)} is too short to see a pitch at {sample_rate_hz} Hz: use a longer one"
         )
-    search = cepstrum[low : min(high, len(power) - 1)]
-    return (search.max(axis=0) - np.median(np.abs(search), axis=0)).astype(np.float32)
+    search = cepstrum[:, low : min(high, len(power) - 1)]
+    height = np.abs(search)
+    height.sort(axis=1)  # an eighth of the time of np.median
+    middle = (height[:, (height.shape[1] - 1) // 2] + height[:, height.shape[1] // 2]) / 2
+    return ((search.max(axis=1) - middle) / (2 * (len(power) - 1))).astype(np.float32)

@@ -1,5 +1,10 @@
-"""Work spread over processes: joblib's loky, in order, with a serial second try when a worker is killed."""
+"""Work spread over processes: joblib's loky, in order, with a serial second try when a worker is killed.
 
+`use` puts another engine in loky's place, as `cluster` does for workers on several machines.
+"""
+
+import contextlib
+import contextvars
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -10,6 +15,20 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from fakevoice.progress import track
 
+Engine = Callable[[Callable[[Any], Any], Sequence[Any], int], Iterator[Any]]  # function, items, n_jobs → results
+
+_engine: contextvars.ContextVar[Engine | None] = contextvars.ContextVar("engine", default=None)  # `local` if None
+
+
+@contextlib.contextmanager
+def use(engine: Engine) -> Iterator[None]:
+    """Let `engine` do the work of `run_parallel` while the block lasts."""
+    token = _engine.set(engine)
+    try:
+        yield
+    finally:
+        _engine.reset(token)
+
 
 def core_count() -> int:
     """Cores that this process may use, honouring affinity and container limits."""
@@ -19,7 +38,7 @@ def core_count() -> int:
 def run_parallel(
     function: Callable[[Any], Any], items: Sequence[Any], description: str, unit: str, n_jobs: int | None = None
 ) -> Iterator[Any]:
-    """Yield ``function(item)`` for each item, in the order of `items`, worked on by `n_jobs` processes.
+    """Yield ``function(item)`` for each item, in the order of `items`, worked on by `n_jobs` processes or the engine.
 
     A worker that is killed (out of memory, say) takes the pool with it; the items that had no result
     yet are then worked on one after another in this process.
@@ -30,11 +49,12 @@ def run_parallel(
         n_jobs: processes; all cores if None. Each is held to one thread by joblib.
     """
     n_jobs = min(n_jobs or core_count(), max(len(items), 1))
-    results = _results(function, items, n_jobs)
+    results = (_engine.get() or local)(function, items, n_jobs)
     return track(results, len(items), description, unit) if description else results
 
 
-def _results(function: Callable[[Any], Any], items: Sequence[Any], n_jobs: int) -> Iterator[Any]:
+def local(function: Callable[[Any], Any], items: Sequence[Any], n_jobs: int) -> Iterator[Any]:
+    """The engine that is used where no other is: processes of this machine, or this one alone where `n_jobs` is 1."""
     done = 0
     if n_jobs > 1:
         # loky replaces a worker whose memory has grown, which is as intended and no news

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from fakevoice import storage
 from fakevoice.datasets import emotion
 from fakevoice.errors import DataError
 
@@ -129,7 +130,7 @@ def test_a_video_without_sound_is_named_and_leaves_no_half_file(tmp_path, ffmpeg
 
 
 def test_what_a_killed_run_left_is_removed(tmp_path, ffmpeg):
-    touch(tmp_path, "actor001_001.mp4", "audio/.writing-999999999-0-actor001_001.wav")
+    touch(tmp_path, "actor001_001.mp4", f"audio/{storage.TEMPORARY}{storage.HOST}-999999999-0-actor001_001.wav")
     emotion.make(tmp_path)
     assert [path.name for path in (tmp_path / "audio").iterdir()] == ["actor001_001.wav"]
 

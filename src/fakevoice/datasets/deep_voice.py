@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from fakevoice import mirror
 from fakevoice.audio import measure_duration_s
 from fakevoice.clip_tables import (
     class_recordings,
@@ -118,7 +119,7 @@ def _read_csv(folder: Path) -> pd.DataFrame:
 def _windows(folder: Path, classes: list[str], window_s: float) -> pd.DataFrame:
     rows = [
         (f"{path}#{index:05d}", f"{path}{part}", "train", label, path)
-        for path, label in class_recordings(folder, classes, EXPECTS)
+        for path, label in mirror.ahead(class_recordings(folder, classes, EXPECTS), lambda row: [folder / row[0]])
         for index, part in enumerate(_parts(folder / path, window_s))
     ]
     clips = clip_table(rows)

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from fakevoice import mirror
 from fakevoice.audio import find_audio
 from fakevoice.clip_tables import audio_below, clip_table, even_guess, list_names, refuse_classes, refuse_same_ids
 from fakevoice.errors import DataError
@@ -78,6 +79,11 @@ def make(folder: Path) -> None:
     ]
     if not stale:
         return
+    if mirror.is_mirrored(folder):
+        raise DataError(
+            f"{mirror.shown(folder)}: {len(stale)} videos have no audio there, and are not turned into it from a URL: "
+            "run ./run.sh prepare on a local copy once, and upload its folder audio/"
+        )
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         raise DataError(f"{folder}: {len(stale)} videos must be turned into audio: install ffmpeg and run again")
@@ -120,6 +126,8 @@ def _targets(folder: Path, videos: list[str]) -> list[str]:
 
 
 def _is_newer(audio: Path, video: Path) -> bool:
+    if mirror.is_mirrored(audio):
+        return mirror.exists(audio)  # whoever uploaded both made it of the video
     return audio.is_file() and audio.stat().st_mtime_ns >= video.stat().st_mtime_ns
 
 

@@ -8,7 +8,9 @@ from typing import Literal
 import numpy as np
 
 from fakevoice.errors import ConfigError
-from fakevoice.spectrum import dct_matrix, decibels, linear_filter_bank, with_derivatives
+from fakevoice.spectrum import dct_matrix, decibels, linear_filter_bank, n_fft_of, project, with_derivatives
+
+TAKES_TENSORS = True
 
 
 def compute(
@@ -24,12 +26,12 @@ def compute(
     """Orthonormal DCT-II over linearly spaced bands in dB, with as many time derivatives below as asked for.
 
     Args:
-        power: (n_fft // 2 + 1, n_frames) float32 power spectrogram.
+        power: (..., n_fft // 2 + 1, n_frames) float32 power spectrogram, array or tensor.
         fmax_hz: upper edge; half the sample rate if None.
         deltas: 1 appends the derivative, 2 the second one as well.
 
     Returns:
-        (n_lfcc * (1 + deltas), n_frames) float32.
+        (..., n_lfcc * (1 + deltas), n_frames) float32.
 
     Raises:
         ConfigError: more coefficients than filters, or as `spectrum.linear_filter_bank`.
@@ -39,5 +41,5 @@ def compute(
     """
     if not 1 <= n_lfcc <= n_filters:
         raise ConfigError(f"lfcc: n_lfcc {n_lfcc} must be from 1 to n_filters {n_filters}")
-    bank = linear_filter_bank(sample_rate_hz, 2 * (len(power) - 1), n_filters, fmin_hz, fmax_hz or sample_rate_hz / 2)
-    return with_derivatives(dct_matrix(n_lfcc, n_filters) @ decibels(bank @ power), deltas)
+    bank = linear_filter_bank(sample_rate_hz, n_fft_of(power), n_filters, fmin_hz, fmax_hz or sample_rate_hz / 2)
+    return with_derivatives(project(dct_matrix(n_lfcc, n_filters), decibels(project(bank, power))), deltas)

@@ -6,6 +6,8 @@ import numpy as np
 
 from fakevoice.spectrum import log_mel, with_derivatives
 
+TAKES_TENSORS = True
+
 
 def compute(
     power: np.ndarray,
@@ -19,12 +21,12 @@ def compute(
     """Power of each mel band in dB, with as many time derivatives below as asked for.
 
     Args:
-        power: (n_fft // 2 + 1, n_frames) float32 power spectrogram.
+        power: (..., n_fft // 2 + 1, n_frames) float32 power spectrogram, array or tensor.
         fmax_hz: upper edge; half the sample rate if None.
         deltas: 1 appends the derivative, 2 the second one as well.
 
     Returns:
-        (n_mels * (1 + deltas), n_frames) float32.
+        (..., n_mels * (1 + deltas), n_frames) float32.
 
     Raises:
         ConfigError: as `spectrum.log_mel`.

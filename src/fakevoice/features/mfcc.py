@@ -5,7 +5,9 @@ from typing import Literal
 import numpy as np
 
 from fakevoice.errors import ConfigError
-from fakevoice.spectrum import dct_matrix, log_mel, with_derivatives
+from fakevoice.spectrum import dct_matrix, log_mel, project, with_derivatives
+
+TAKES_TENSORS = True
 
 
 def compute(
@@ -21,12 +23,12 @@ def compute(
     """Orthonormal DCT-II over the mel bands in dB; coefficient 0 (the level) is kept, derivatives go below.
 
     Args:
-        power: (n_fft // 2 + 1, n_frames) float32 power spectrogram.
+        power: (..., n_fft // 2 + 1, n_frames) float32 power spectrogram, array or tensor.
         fmax_hz: upper edge; half the sample rate if None.
         deltas: 1 appends the derivative, 2 the second one as well.
 
     Returns:
-        (n_mfcc * (1 + deltas), n_frames) float32.
+        (..., n_mfcc * (1 + deltas), n_frames) float32.
 
     Raises:
         ConfigError: more coefficients than bands, or as `spectrum.log_mel`.
@@ -34,4 +36,4 @@ def compute(
     if not 1 <= n_mfcc <= n_mels:
         raise ConfigError(f"mfcc: n_mfcc {n_mfcc} must be from 1 to n_mels {n_mels}")
     mel = log_mel(power, sample_rate_hz, n_mels, fmin_hz, fmax_hz)
-    return with_derivatives(dct_matrix(n_mfcc, n_mels) @ mel, deltas)
+    return with_derivatives(project(dct_matrix(n_mfcc, n_mels), mel), deltas)

@@ -20,7 +20,8 @@ READS = (
     "statistics",
     "shard_size",
 )
-FOR_ALL = ("extraction", "constant_q")  # code that stands in the key of every feature, as what makes the sound does
+# code that stands in the key of every feature, as what makes the sound does
+FOR_ALL = ("extraction", "samples", "constant_q")
 
 
 def code(config: Config) -> list[str]:
@@ -39,16 +40,17 @@ def code(config: Config) -> list[str]:
 def run(config: Config, paths: Paths) -> list[Path]:
     """Fill the cache; features.json says which folder holds which feature."""
     from fakevoice.cache import Sources, feature_folders, fill, given_statistics
+    from fakevoice.samples import open_clips
     from fakevoice.storage import checksum, read_json, write_json
     from fakevoice.tables import CLIP_TEXT, SCENE_TEXT, VOICE_TEXT, read_table
 
     prepared, drawn = paths.stage("prepare"), paths.stage("scenes")
     clips = read_table(prepared / "clips.csv", CLIP_TEXT)
-    train, test, unlabeled = (clips[clips["split"] == split] for split in ("train", "test", "unlabeled"))
+    test, unlabeled = (clips[clips["split"] == split] for split in ("test", "unlabeled"))
     sources = Sources(
         splits={"scenes": read_table(drawn / "scenes.csv", SCENE_TEXT), "test": test, "unlabeled": unlabeled},
         voices=read_table(drawn / "voices.csv", VOICE_TEXT),
-        clip_paths=dict(zip(train["id"], train["path"], strict=True)),
+        sounds=open_clips(clips, read_table(prepared / "audit.csv", CLIP_TEXT), paths.cache, paths.raw, config),
         bank=drawn,
         raw=paths.raw,
         given=given_statistics(read_table(prepared / "given.csv", ("id",)), config),

@@ -3,9 +3,9 @@
 from pathlib import Path
 from types import ModuleType
 
-from fakevoice import lookup, storage
+from fakevoice import lookup, mirror, storage
 from fakevoice.config import Config, digest
-from fakevoice.places import Paths
+from fakevoice.places import Paths, data_url
 
 AFTER = ()
 READS = ("competition", "dataset", "classes", "sample_rate_hz", "on_error")
@@ -19,8 +19,11 @@ def code(config: Config) -> list[str]:
 
 def inputs(config: Config, paths: Paths) -> dict[str, str]:
     """Names, sizes and times of all raw files; their content is hashed by the stage itself."""
+    url = data_url(config)
+    if url and (paths.stage("prepare") / "manifest.json").is_file():  # else this is asked after a run, which has listed
+        mirror.update(paths.raw, url, config.data.cache_gb)
     _adapter(config, paths)
-    return {"raw": digest(storage.listing(paths.raw))}
+    return {"raw": digest(mirror.listing(paths.raw) if url else storage.listing(paths.raw))}
 
 
 def _adapter(config: Config, paths: Paths) -> ModuleType:
@@ -38,6 +41,8 @@ def run(config: Config, paths: Paths) -> list[Path]:
     from fakevoice.errors import DataError
     from fakevoice.tables import write_table
 
+    if url := data_url(config):
+        mirror.update(paths.raw, url, config.data.cache_gb)
     adapter = _adapter(config, paths)
     if not paths.raw.is_dir():
         raise DataError(f"no folder {paths.raw}. What `{config.dataset.name}` expects there:\n{adapter.EXPECTS}")

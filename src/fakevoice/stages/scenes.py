@@ -13,7 +13,7 @@ TABLES = ("scenes", "voices", "matching", "pilots")
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
-    drawn_by = ["scenes", "scene_runs", "noise_bank", "voicing"]
+    drawn_by = ["scenes", "scene_runs", "noise_bank", "made_noises", "voicing", "samples"]
     heard_by = [
         "matching",
         "pooling",
@@ -28,14 +28,20 @@ def code(config: Config) -> list[str]:
 def run(config: Config, paths: Paths) -> list[Path]:
     """Write scenes.csv, voices.csv, matching.csv, pilots.csv, noise_bank.csv and noise_bank.npy."""
     from fakevoice.folds import read_folds
+    from fakevoice.noise_bank import NAME
+    from fakevoice.noise_shapes import MINED
+    from fakevoice.samples import open_clips
     from fakevoice.scene_runs import draw
     from fakevoice.tables import CLIP_TEXT, read_table, write_table
 
     folder = paths.stage("scenes")
     clips = read_table(paths.stage("prepare") / "clips.csv", CLIP_TEXT)
-    drawn = draw(clips, read_folds(paths.folds_csv, config.competition), paths.raw, config)
+    audit = read_table(paths.stage("prepare") / "audit.csv", CLIP_TEXT)
+    sounds = open_clips(clips, audit, paths.cache, paths.raw, config)
+    drawn = draw(clips, read_folds(paths.folds_csv, config.competition), sounds, paths.raw, folder, config)
     for name in TABLES:
         write_table(folder / f"{name}.csv", getattr(drawn, name))
-    n_noises = len(drawn.bank.table)
-    print(f"{len(drawn.scenes)} scenes, {len(drawn.voices)} pieces of voices, {n_noises} mined noises", flush=True)
-    return [folder / f"{name}.csv" for name in TABLES] + drawn.bank.save(folder)
+    n_mined, n_noises = (drawn.bank.table["kind"] == MINED).sum(), len(drawn.bank.table)
+    noises = f"{n_mined} mined and {n_noises - n_mined} made noises"
+    print(f"{len(drawn.scenes)} scenes, {len(drawn.voices)} pieces of voices, {noises}", flush=True)
+    return [*(folder / f"{name}.csv" for name in (*TABLES, NAME)), folder / f"{NAME}.npy"]

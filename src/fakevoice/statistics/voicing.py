@@ -5,6 +5,7 @@ import numpy as np
 from fakevoice.voicing import cepstral_peak
 
 VOICED_DB = 1.5
+PERCENTILES = (10, 50, 75, 90, 97)
 
 
 def pool(waveform: np.ndarray, power: np.ndarray, sample_rate_hz: int, hop_length: int) -> dict[str, float]:
@@ -21,7 +22,8 @@ def pool(waveform: np.ndarray, power: np.ndarray, sample_rate_hz: int, hop_lengt
     voiced = peak > VOICED_DB
     edges = np.flatnonzero(np.diff(np.concatenate([[0], voiced.view(np.int8), [0]])))
     runs = (edges[1::2] - edges[::2]) / (sample_rate_hz / hop_length)
-    result = {f"voicing_p{q}": float(np.percentile(peak, q)) for q in (10, 50, 75, 90, 97)}
+    heights = np.percentile(peak, PERCENTILES).tolist()
+    result = {f"voicing_p{q}": height for q, height in zip(PERCENTILES, heights, strict=True)}
     result["voicing_fraction"] = float(voiced.mean())
     result["voicing_longest_s"] = float(runs.max(initial=0.0))
     result["voicing_runs"] = float(len(runs))
