@@ -403,8 +403,9 @@ def pretend_to_be_old() -> None:
 
 
 def test_workers_that_have_loaded_older_code_are_started_again(home, by_hand):
-    before = {worker.pid for worker in by_hand.workers()}
     with Client(by_hand.address, set_as_default=False) as client:
+        client.wait_for_workers(2, PATIENCE_S)
+        before = {worker.pid for worker in by_hand.workers()}
         client.run(pretend_to_be_old)
     with using(by_hand):
         assert list(run_parallel(square, [3], "", "")) == [9]

@@ -101,6 +101,15 @@ def test_an_interrupted_decoding_goes_on(raw, monkeypatch):
     assert len(calls) == 5 + N_CLIPS - 3  # the first block was whole
 
 
+def test_a_run_that_stops_before_the_manifest_leaves_one_to_the_next(raw, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(samples, "_write_manifest", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            opened(raw)
+    opened(raw)
+    assert len(list((raw.parent / "cache").rglob("manifest.json"))) == 1
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"content": "other"}, {"n_clips": N_CLIPS - 1}, {"config": load_config("demo", ["sample_rate_hz=8000"])}],

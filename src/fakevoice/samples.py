@@ -20,6 +20,7 @@ from fakevoice.workers import run_parallel
 
 CLIPS_PER_BLOCK = 256
 FULL_SCALE = 32767
+MANIFEST = "manifest.json"
 N_OPEN = 64  # blocks whose index is kept
 CODE = ("samples", "preprocessing", "audio")
 
@@ -117,13 +118,13 @@ def _decode_once(files: ClipFiles, content: list[str], cache: Path) -> ClipSampl
     missing = [block for block in blocks if not (folder / f"{_name(block.number)}-index.npy").is_file()]
     for _ in run_parallel(_decode, missing, "decoding", f"blocks of {CLIPS_PER_BLOCK} clips"):
         pass
-    if missing:
+    if missing or not (folder / MANIFEST).is_file():  # a run may be stopped between the last block and this
         _write_manifest(folder, len(blocks))
     return ClipSamples(folder, {clip: place for place, clip in enumerate(clips)})
 
 
 def _forget_damaged(folder: Path) -> None:
-    manifest = folder / "manifest.json"
+    manifest = folder / MANIFEST
     outputs = storage.read_json(manifest)["outputs"] if manifest.is_file() else {}
     for path in storage.damaged(outputs, folder, verify=True):
         block = path.name[: len(_name(0))]
@@ -132,7 +133,7 @@ def _forget_damaged(folder: Path) -> None:
 
 def _write_manifest(folder: Path, n_blocks: int) -> None:
     files = [folder / f"{_name(block)}{part}.npy" for block in range(n_blocks) for part in ("", "-index")]
-    storage.write_json(folder / "manifest.json", {"outputs": storage.describe(files, folder)})
+    storage.write_json(folder / MANIFEST, {"outputs": storage.describe(files, folder)})
 
 
 def _decode(block: _Block) -> None:
