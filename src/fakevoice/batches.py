@@ -71,7 +71,9 @@ class Standardizer:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Crop and standardise (n_clips, n_bands, n_frames) float32."""
-        return (_visible(x, self.crop, self.mean_subtraction) - self.mean) / self.deviation
+        standardised = _visible(x, self.crop, self.mean_subtraction) - self.mean
+        standardised /= self.deviation
+        return standardised
 
 
 def _visible(x: np.ndarray, crop: Crop, mean_subtraction: str) -> np.ndarray:
@@ -189,8 +191,10 @@ class TrainingClips:
                 heard = self.augmentation.waveform(waveform, *draw)
                 if not np.array_equal(heard, waveform):  # else the cache knows better: it saw unrounded samples
                     x[place] = self.augmentation.feature(heard)
-        pictures = zip(self.standardizer(x), draws, strict=True)
-        return np.stack([self.augmentation.picture(picture, *draw) for picture, draw in pictures])
+        pictures = self.standardizer(x)
+        for picture, draw in zip(pictures, draws, strict=True):
+            picture[:] = self.augmentation.picture(picture, *draw)
+        return pictures
 
 
 def training_batches(

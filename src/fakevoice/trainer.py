@@ -44,6 +44,7 @@ from fakevoice.storage import write_text
 from fakevoice.tasks import head_states, membership, normalise, one_output_each
 
 MAX_BAD_BATCHES = 20
+SEEDS_PER_RANK = 1_000_000  # one for each epoch; torch reads 32 bits of a seed, so that ranks do not get higher ones
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 
 
@@ -90,7 +91,7 @@ def train_fold(job: FoldJob) -> Path:
     curve = _resume(job.folder, fit)
     fit.share_gradients()
     for epoch in range(len(curve), job.network.training.n_epochs):
-        torch.manual_seed(data.seed + epoch + 1 + (ranks.rank() << 32))  # of dropout: other units on other ranks
+        torch.manual_seed(data.seed + epoch + 1 + ranks.rank() * SEEDS_PER_RANK)  # dropout: other units on other ranks
         batch_size = job.network.training.batch_size
         batches = training_batches(data.clips, job.target, data.rows, batch_size, epoch, ranks.part())
         curve.append({"epoch": epoch + 1, "loss": fit.epoch(batches, epoch), "learning_rate": fit.learning_rate})
