@@ -410,7 +410,7 @@ def test_killed_in_the_middle(server, competition, tmp_path, monkeypatch):
     server.forget()
     assert run_line(config, "prepare")
     assert prepared(config) == expected
-    assert len(server.fetched()) <= 3 * N_CLIPS - len(whole)
+    assert len({*server.fetched()}) <= 3 * N_CLIPS - len(whole)  # a busy server is asked twice
     assert not [path for path in raw.rglob("*") if path.name.startswith(TEMPORARY)]
 
 

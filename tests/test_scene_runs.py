@@ -121,7 +121,7 @@ def test_what_the_unlabeled_clips_are_full_of_becomes_frequent(matched, unmatche
     assert before < 0.35 and after > 2 * before
     first, second = (matched.matching[matched.matching["round"] == k].set_index("condition") for k in (1, 2))
     assert first["log_weight"].idxmax() == f"noise={PLANTED}"
-    assert first.loc[f"noise={PLANTED}", "log_weight"] > 1.0
+    assert first.loc[f"noise={PLANTED}", "log_weight"] > 0.7
     assert second.loc[f"noise={PLANTED}", "log_weight"] < first.loc[f"noise={PLANTED}", "log_weight"]
 
 

@@ -125,6 +125,15 @@ def test_rows_are_read_where_they_lie(tmp_path):
         assert np.array_equal(stored.rows(start, stop), whole[start:stop])
 
 
+def test_rows_lie_one_after_the_other_whatever_was_written(tmp_path):
+    whole = np.asfortranarray(np.arange(12.0).reshape(4, 3))
+    storage.write_array(tmp_path / "a.npy", whole)
+    assert np.array_equal(storage.StoredArray(tmp_path / "a.npy").rows(1, 3), whole[1:3])
+    np.save(tmp_path / "b.npy", whole)
+    with pytest.raises(ArtefactError, match=r"b\.npy is not stored row after row"):
+        storage.StoredArray(tmp_path / "b.npy")
+
+
 def test_an_array_that_shrinks_while_it_is_read_is_named(tmp_path):
     storage.write_array(tmp_path / "a.npy", np.zeros(100))
     stored = storage.StoredArray(tmp_path / "a.npy")

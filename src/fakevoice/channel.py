@@ -31,6 +31,7 @@ TELEPHONE_RATE_HZ, TELEPHONE = 8000, ("ulaw", "alaw", "gsm")  # ITU-T G.711, GSM
 
 def rms(waveform: np.ndarray) -> float:
     """Root mean square; 0 for an empty waveform."""
+    waveform = np.asarray(waveform, np.result_type(waveform, np.float32))  # squares may lie beyond float16
     return float(np.sqrt(np.dot(waveform, waveform) / len(waveform))) if len(waveform) else 0.0
 
 

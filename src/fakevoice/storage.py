@@ -86,7 +86,7 @@ def write_array(path: Path, array: np.ndarray) -> None:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ArtefactError(f"refusing to write {path}: {np.count_nonzero(~np.isfinite(array))} values not finite")
     with atomic_file(path) as file:
-        np.save(file, array, allow_pickle=False)
+        np.save(file, np.ascontiguousarray(array), allow_pickle=False)  # row after row, as `StoredArray` reads them
 
 
 def read_array(path: Path, *, memory_map: bool = False) -> np.ndarray:
@@ -119,6 +119,8 @@ class StoredArray:
 
     def __init__(self, path: Path):
         mapped = read_array(path, memory_map=True)  # checks header and size
+        if not mapped.flags.c_contiguous:
+            raise ArtefactError(f"{path} is not stored row after row; rerun with --verify to rebuild it")
         self.path, self.shape, self.dtype, self._offset = path, mapped.shape, mapped.dtype, mapped.offset
         self._row_values = int(np.prod(self.shape[1:]))
 
