@@ -9,10 +9,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import joblib
-import threadpoolctl
-from joblib.externals.loky.process_executor import TerminatedWorkerError
-
 from fakevoice.progress import track
 
 Engine = Callable[[Callable[[Any], Any], Sequence[Any], int], Iterator[Any]]  # function, items, n_jobs → results
@@ -32,6 +28,8 @@ def use(engine: Engine) -> Iterator[None]:
 
 def core_count() -> int:
     """Cores that this process may use, honouring affinity and container limits."""
+    import joblib  # it takes longer than all that a run with nothing to do does
+
     return joblib.cpu_count()
 
 
@@ -55,6 +53,10 @@ def run_parallel(
 
 def local(function: Callable[[Any], Any], items: Sequence[Any], n_jobs: int) -> Iterator[Any]:
     """The engine that is used where no other is: processes of this machine, or this one alone where `n_jobs` is 1."""
+    import joblib
+    import threadpoolctl
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
     done = 0
     if n_jobs > 1:
         # loky replaces a worker whose memory has grown, which is as intended and no news

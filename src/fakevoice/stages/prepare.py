@@ -22,7 +22,8 @@ def inputs(config: Config, paths: Paths) -> dict[str, str]:
     url = data_url(config)
     if url and (paths.stage("prepare") / "manifest.json").is_file():  # else this is asked after a run, which has listed
         mirror.update(paths.raw, url, config.data.cache_gb)
-    _adapter(config, paths)
+    if not paths.raw.is_dir():
+        _adapter(config, paths)  # makes it, where it is one that does
     return {"raw": digest(mirror.listing(paths.raw) if url else storage.listing(paths.raw))}
 
 
