@@ -106,7 +106,7 @@ def test_reverberation_keeps_level_length_and_time():
 @pytest.mark.parametrize("seed", range(5))
 def test_equalizer_stays_within_its_bounds(seed):
     source = np.random.default_rng(9).standard_normal(RATE).astype(np.float32)
-    shaped = channel.equalize(source, RATE, 8.0, np.random.default_rng(seed))
+    shaped = channel.filtered(source, [channel.equalizer(RATE, 8.0, np.random.default_rng(seed))])
     edges = np.geomspace(70, 7900, 9)
     change = [band_db(shaped, *e) - band_db(source, *e) for e in pairwise(edges)]
     assert shaped.dtype == np.float32 and shaped.shape == source.shape
@@ -116,20 +116,22 @@ def test_equalizer_stays_within_its_bounds(seed):
 
 def test_equalizer_of_0_db_does_nothing():
     source = pink()
-    np.testing.assert_allclose(channel.equalize(source, RATE, 0.0, np.random.default_rng(0)), source, atol=1e-6)
+    np.testing.assert_allclose(
+        channel.filtered(source, [channel.equalizer(RATE, 0.0, np.random.default_rng(0))]), source, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("cutoff_hz", [2500.0, 4000.0])
 def test_band_limit_removes_what_is_above(cutoff_hz):
     source = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
-    limited = channel.band_limit(source, RATE, cutoff_hz, 0.0)
+    limited = channel.filtered(source, [channel.band(RATE, cutoff_hz, 0.0)])
     assert band_db(limited, 1.15 * cutoff_hz, 8000) < band_db(source, 1.15 * cutoff_hz, 8000) - 50
     assert band_db(limited, 0, 0.85 * cutoff_hz) == pytest.approx(band_db(source, 0, 0.85 * cutoff_hz), abs=0.1)
 
 
 def test_low_cut_removes_what_is_below():
     source = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
-    limited = channel.band_limit(source, RATE, RATE, 300.0)
+    limited = channel.filtered(source, [channel.band(RATE, RATE, 300.0)])
     assert band_db(limited, 0, 200) < band_db(source, 0, 200) - 30
     assert band_db(limited, 400, 7900) == pytest.approx(band_db(source, 400, 7900), abs=0.1)
 

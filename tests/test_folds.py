@@ -35,7 +35,7 @@ def fingerprints(waveforms: list[np.ndarray]) -> np.ndarray:
 def recording(seed: int) -> np.ndarray:
     """Two seconds of noise through its own resonances, swelling at its own pace: a voice as the spectrum sees it."""
     rng = np.random.default_rng(seed)
-    waveform = channel.equalize(rng.standard_normal(2 * RATE).astype(np.float32), RATE, 30.0, rng)
+    waveform = channel.filtered(rng.standard_normal(2 * RATE).astype(np.float32), [channel.equalizer(RATE, 30.0, rng)])
     return waveform * (1.2 + np.sin(2 * np.pi * rng.uniform(1, 8) * np.arange(2 * RATE) / RATE))
 
 
@@ -58,7 +58,10 @@ def test_many_random_fingerprints_do_not_become_one_group():
 
 def test_a_recording_and_its_equalized_copy_share_a_group(recordings):
     rng = np.random.default_rng(1)
-    copies = [channel.equalize(waveform, RATE, 3.0, rng) * channel.gain(rng.uniform(-20, 0)) for waveform in recordings]
+    copies = [
+        channel.filtered(waveform, [channel.equalizer(RATE, 3.0, rng)]) * channel.gain(rng.uniform(-20, 0))
+        for waveform in recordings
+    ]
     clips = clips_with(["fake", "real"] * 200, [""] * 400)
     groups = folds.make_groups(clips, fingerprints([*recordings, *copies]), NO_DUPLICATES, "known_or_derived")
     together = groups.to_numpy()[:200] == groups.to_numpy()[200:]
@@ -141,7 +144,7 @@ def test_recordings_equalized_alike_become_one_channel(recordings):
     rng = np.random.default_rng(5)
     microphone = np.repeat(np.arange(13), 5)
     heard = [
-        channel.equalize(waveform, RATE, 60.0, np.random.default_rng([6, k]))
+        channel.filtered(waveform, [channel.equalizer(RATE, 60.0, np.random.default_rng([6, k]))])
         for waveform, k in zip(recordings[:65], microphone, strict=True)
     ]
     groups = pd.Series([f"g{i}" for i in range(65)])

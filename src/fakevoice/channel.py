@@ -111,11 +111,6 @@ def equalizer(sample_rate_hz: int, max_db: float, rng: np.random.Generator) -> G
     return gain_of
 
 
-def equalize(waveform: np.ndarray, sample_rate_hz: int, max_db: float, rng: np.random.Generator) -> np.ndarray:
-    """A waveform through one `equalizer`."""
-    return filtered(waveform, [equalizer(sample_rate_hz, max_db, rng)])
-
-
 def band(sample_rate_hz: int, cutoff_hz: float, low_cut_hz: float) -> Gain:
     """Removes what is above `cutoff_hz` and below `low_cut_hz`, with soft edges a tenth of the cutoff wide."""
 
@@ -125,11 +120,6 @@ def band(sample_rate_hz: int, cutoff_hz: float, low_cut_hz: float) -> Gain:
         return gain * _sigmoid((frequency_hz - low_cut_hz) / 10.0) if low_cut_hz > 0 else gain
 
     return gain_of
-
-
-def band_limit(waveform: np.ndarray, sample_rate_hz: int, cutoff_hz: float, low_cut_hz: float) -> np.ndarray:
-    """A waveform through one `band`."""
-    return filtered(waveform, [band(sample_rate_hz, cutoff_hz, low_cut_hz)])
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

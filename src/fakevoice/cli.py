@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="./run.sh",
         description="Which voices in a 5-second clip are real, generated, both or neither.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=EPILOG + "\n./run.sh test runs the test suite.",
+        epilog=EPILOG + "\n./run.sh test runs the test suite, ./run.sh bench measures speed.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add(commands, "all", "every stage that is not up to date", _run_all)

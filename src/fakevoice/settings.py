@@ -131,7 +131,7 @@ class Training(Section):
 
     n_epochs: int = Field(10, ge=1)
     batch_size: int = Field(32, ge=2)
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of products; "auto" is what a short try finds faster
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of products; "auto": `precision` decides
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.02, ge=0)
     schedule: Literal["cosine", "constant"] = "cosine"  # after a linear warm-up, or no schedule at all
