@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ./run.sh all | <stage> [--config NAME] [--force] [--verify] [key=value ...] | status | predict | score | test | bench
+# ./run.sh all | <stage> [--config NAME] [--force] [--verify] [key=value ...], and what ./run.sh --help lists
 # Makes .venv from requirements.txt when it is missing or out of date, then hands over to src/fakevoice.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -38,13 +38,15 @@ install() {
 export MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=268435456 MALLOC_TOP_PAD_=16777216
 
 install requirements.txt
-if [ "${1:-}" = test ]; then
-  install requirements-dev.txt
-  cd "$here"
-  exec "$python" -m pytest "${@:2}"
-fi
-if [ "${1:-}" = bench ]; then  # ONNX Runtime, beside which it measures, is an extra
-  install requirements-extra.txt
-  exec "$python" "$here/benchmarks/all.py" "${@:2}"
-fi
+case "${1:-}" in
+  test)
+    install requirements-dev.txt
+    cd "$here"
+    exec "$python" -m pytest -n auto --dist loadfile "${@:2}" ;;
+  bench)  # ONNX Runtime, beside which it measures, is an extra
+    install requirements-extra.txt
+    exec "$python" "$here/benchmarks/all.py" "${@:2}" ;;
+  notebooks)  # so is JupyterLab
+    install requirements-extra.txt ;;
+esac
 exec "$python" -m fakevoice "$@"

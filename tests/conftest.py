@@ -47,8 +47,9 @@ class FinishedRun:
         return shutil.copytree(self.home, folder / "home")
 
     def contents(self) -> dict[str, str]:
-        """Path → checksum of every artefact; TensorBoard's events are stamped with the time of writing."""
-        files = [path for path in self.home.rglob("*") if path.is_file() and not path.name.startswith((".lock", "eve"))]
+        """Path → checksum of every artefact; TensorBoard's events and history.csv tell the time of writing."""
+        told = (".lock", "events.", "history.csv")
+        files = [path for path in self.home.rglob("*") if path.is_file() and not path.name.startswith(told)]
         return {str(path.relative_to(self.home)): checksum(path) for path in files}
 
     def times(self) -> dict[str, int]:

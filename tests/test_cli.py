@@ -1,15 +1,23 @@
-"""The command line: what it says, what it returns, which competition it takes."""
+"""The command line: what it says, what it returns, which competition it takes, and whom it calls."""
 
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from fakevoice import lookup
 from fakevoice.cli import main
 from fakevoice.config import REPOSITORY
 from fakevoice.line import STAGES
+
+COMMANDS = (
+    *("all", *STAGES, "status", "doctor", "bakeoff", "tune", "predict", "score", "report"),
+    *("tensorboard", "notebooks", "submit", "leaderboard"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +40,7 @@ def help_text(monkeypatch, capsys, *arguments: str) -> str:
 
 def test_help_lists_every_command(monkeypatch, capsys):
     text = help_text(monkeypatch, capsys, "--help")
-    for command in ("all", *STAGES, "status", "predict", "bakeoff", "score", "test"):
-        assert f" {command} " in text
+    assert {*COMMANDS, "test", "bench"} <= {*text.split()}
     for variable in ("FAKEVOICE_DATA", "FAKEVOICE_HOME", "key=value"):
         assert variable in text
 
@@ -47,12 +54,15 @@ def test_help_of_prepare_says_what_the_adapters_expect(monkeypatch, capsys, word
         assert first_line in text
 
 
-@pytest.mark.parametrize("command", ["all", *STAGES, "status", "predict", "bakeoff", "score"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(monkeypatch, capsys, command):
     assert "usage: ./run.sh" in help_text(monkeypatch, capsys, command, "--help")
 
 
-@pytest.mark.parametrize("arguments", [["tarin"], [], ["all", "--fast"], ["score", "one.csv"], ["predict"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["tarin"], [], ["all", "--fast"], ["score", "one.csv"], ["predict"], ["tune", "seed=1..2", "--trials", "0"]],
+)
 def test_a_wrong_call_is_2_and_shows_the_usage(capsys, arguments):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
@@ -71,6 +81,14 @@ def test_a_wrong_call_is_2_and_shows_the_usage(capsys, arguments):
         (["predict", "--config", "demo", "nowhere.wav"], 1, "nowhere.wav does not exist"),
         (["score", "nowhere.csv", "nowhere.csv"], 1, "nowhere.csv"),
         (["prepare", "--config", "voices"], 1, "train.csv"),
+        (["report", "--config", "demo"], 1, "./run.sh all"),
+        (["submit", "--config", "demo"], 2, "board"),
+        (["submit", "one.csv", "two.csv", "--config", "demo"], 2, "at most FILE.csv"),
+        (["leaderboard", "ad", "0.2", "--config", "demo"], 2, "leaderboard add SCORE"),
+        (["leaderboard", "add", "--config", "demo"], 2, "leaderboard add SCORE"),
+        (["leaderboard", "add", "high", "--config", "demo"], 2, "leaderboard add SCORE"),
+        (["leaderboard", "add", "0.2", "a.csv", "b.csv", "--config", "demo"], 2, "at most add SCORE FILE.csv"),
+        (["tensorboard", "--config", "demo"], 2, "no training in"),
     ],
 )
 def test_exit_codes_and_messages(capsys, arguments, code, message):
@@ -131,3 +149,61 @@ def test_status_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY / "src")
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_status_tells_how_long_each_stage_took_and_what_is_next(at_home, capsys):
+    assert main(["status", "--config", "demo", *at_home.overrides]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all("up to date  (took " in line for line in lines[1:-1]) and len(lines) == len(STAGES) + 2
+    assert lines[-1] == "next: ./run.sh report --config demo"
+    main(["status", "--config", "demo", *at_home.overrides, "seed=5"])
+    assert capsys.readouterr().out.splitlines()[-1] == "next: ./run.sh all --config demo"
+
+
+@pytest.fixture
+def became(monkeypatch) -> list[list[str]]:
+    """What this process would have become."""
+    called = []
+
+    def become(program: str, arguments: list[str]):
+        assert program == arguments[0] == sys.executable
+        called.append(arguments[1:])
+        raise SystemExit(0)
+
+    monkeypatch.setattr(os, "execv", become)
+    return called
+
+
+def test_tensorboard_sees_all_experiments(at_home, became):
+    assert main(["tensorboard", "--config", "demo", "--port", "6007"]) == 0
+    (words,) = became
+    assert words[:3] == ["-m", "tensorboard.main", "--logdir"] and words[-2:] == ["--port", "6007"]
+    assert list(Path(words[3]).glob("default/tensorboard/mel/fold0/events.*"))
+
+
+def test_the_board_is_told_what_was_typed(at_home, monkeypatch, capsys):
+    from fakevoice import boards
+
+    told = []
+    monkeypatch.setattr(boards, "submit", lambda config, *rest: told.append((config.experiment, *rest)) or "handed in")
+    monkeypatch.setattr(boards, "record_score", lambda config, *rest: told.append(rest) or "written down")
+    monkeypatch.setattr(boards, "leaderboard", lambda config: pd.DataFrame({"file": ["a.csv"], "board_score": [float("nan")]}))
+    assert main(["submit", "one.csv", "--message", "wide", "--config", "demo", "experiment=wide"]) == 0
+    assert main(["submit", "--config", "demo"]) == 0
+    assert main(["leaderboard", "add", "0.25", "one.csv", "--config", "demo"]) == 0
+    assert main(["leaderboard", "add", "0.25", "--config", "demo"]) == 0
+    assert main(["leaderboard", "--config", "demo"]) == 0
+    assert told == [("wide", Path("one.csv"), "wide"), ("default", None, ""), (0.25, Path("one.csv")), (0.25, None)]
+    shown = capsys.readouterr().out
+    assert "handed in" in shown and "written down" in shown and "a.csv" in shown and "NaN" not in shown
+
+
+def test_tuning_is_told_what_was_typed(monkeypatch, capsys):
+    from fakevoice import tuning
+
+    monkeypatch.setattr(tuning, "tune", lambda *arguments: arguments)
+    assert main(["tune", "stacker.n_leaves=3..7", "--trials", "4", "--config", "demo", "seed=1"]) == 0
+    assert main(["tune", "stacker.n_leaves=3..7"]) == 0
+    first, second = map(eval, capsys.readouterr().out.splitlines())
+    assert first == ("demo", ["stacker.n_leaves=3..7", "seed=1"], 4)
+    assert second == ("demo", ["stacker.n_leaves=3..7"], 20)

@@ -1,4 +1,4 @@
-"""The command line: `./run.sh all | <stage> | status | predict | score`; --help tells the rest.
+"""The command line: the words of each command, and how it ends; --help tells the rest.
 
 Nothing heavy is imported before it is known to be needed.
 """
@@ -11,8 +11,8 @@ import warnings
 from functools import partial
 from pathlib import Path
 
-from fakevoice import ranks
-from fakevoice.errors import ConfigError, FakevoiceError
+from fakevoice import commands, ranks
+from fakevoice.errors import FakevoiceError
 
 STAGE_HELP = {
     "prepare": "raw folder → clip table and audit of every file",
@@ -25,13 +25,22 @@ STAGE_HELP = {
     "submission": "the checked CSV and a line in submissions/log.csv",
     "results": "tables by member, fold and kind of clip, beside what was published",
 }
-WORDS = {"predict": "PATH or experiment=NAME", "bakeoff": "STUDY, VARIANT or key=value"}
+NEEDED = ("predict", "bakeoff", "tune")  # at least one word
+WORDS = {
+    "predict": "PATH or experiment=NAME",
+    "bakeoff": "STUDY, VARIANT or key=value",
+    "tune": "KEY=LOW..HIGH, KEY='a|b' or key=value",
+    "submit": "FILE.csv or key=value",
+    "leaderboard": "add SCORE FILE.csv or key=value",
+}
 EPILOG = """
 A stage brings what it needs before it up to date first.
 key=value words change any key of the config, e.g. networks.mel.training.n_epochs=5 or seed=1.
 FAKEVOICE_DATA (default: data/) holds one folder per competition, and may be a URL as s3://bucket/prefix, as may
 data.root=...; FAKEVOICE_HOME (default: here) holds folds.csv, features_cache/, runs/, submissions/ and data_cache/.
 What a raw folder must hold: ./run.sh prepare --help
+
+./run.sh test runs the test suite, ./run.sh bench measures speed.
 """
 
 
@@ -92,35 +101,69 @@ def _parser() -> argparse.ArgumentParser:
         prog="./run.sh",
         description="Which voices in a 5-second clip are real, generated, both or neither.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=EPILOG + "\n./run.sh test runs the test suite, ./run.sh bench measures speed.",
+        epilog=EPILOG,
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add(commands, "all", "every stage that is not up to date", _run_all)
-    for name, text in STAGE_HELP.items():
-        _add(commands, name, text, _run_stage).set_defaults(stage=name)
-    _add(commands, "status", "which stages are stale, and why", _status)
-    _add(commands, "bakeoff", "run the variants of a study of the config and compare them", _bakeoff)
-    predict = _add(commands, "predict", "score audio with the trained ensemble", _predict)
+    to = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_line(to)
+    _add(to, "status", "which stages are stale, and why", commands.status, verify=True)
+    _add(to, "doctor", "what is here, what is missing, and the command that mends it", commands.doctor)
+    _add(to, "bakeoff", "run the variants of a study of the config and compare them", commands.bakeoff)
+    tune = _add(to, "tune", "search the values of some keys for the best out-of-fold score", commands.tune)
+    tune.add_argument("--trials", metavar="N", type=_count, default=20, help="finished trials in all (default: 20)")
+    predict = _add(to, "predict", "score audio with the trained ensemble", commands.predict)
     predict.add_argument("--out", metavar="FILE.csv", default="predictions.csv")
-    score = commands.add_parser("score", help="measure a submission against a solution that holds the labels")
+    score = to.add_parser("score", help="measure a submission against a solution that holds the labels")
     score.add_argument("submission", type=Path)
     score.add_argument("solution", type=Path)
-    score.set_defaults(run=_score)
+    score.set_defaults(run=commands.score)
+    _add_looking(to)
+    _add_board(to)
     return parser
 
 
-def _add(commands, name: str, text: str, run) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
+def _add_line(to) -> None:
+    every = _add(to, "all", "every stage that is not up to date", commands.run_all, verify=True)
+    stages = {name: _add(to, name, text, commands.run_stage, verify=True) for name, text in STAGE_HELP.items()}
+    for name, stage in stages.items():
+        stage.set_defaults(stage=name)
+    for parser in (every, *stages.values()):
+        parser.add_argument("--force", action="store_true", help="redo it though it is up to date")
+
+
+def _add_looking(to) -> None:
+    _add(to, "report", "one HTML page about a finished run, in English and Korean", commands.report)
+    board = _add(to, "tensorboard", "learning curves of all experiments in the browser", commands.tensorboard)
+    board.add_argument("--port", type=int, default=6006)
+    notebooks = _add(to, "notebooks", "the notebooks in JupyterLab", commands.notebooks)
+    notebooks.add_argument("--port", type=int, default=8888)
+
+
+def _add_board(to) -> None:
+    submit = _add(to, "submit", "hand the submission in through Kaggle's client, or say where to", commands.submit)
+    submit.add_argument("--message", default="", help="what the board shows beside it")
+    _add(to, "leaderboard", "what each submission scored; `add SCORE` writes one down", commands.leaderboard)
+
+
+def _add(to, name: str, text: str, run, verify: bool = False) -> argparse.ArgumentParser:
+    parser = to.add_parser(
         name, help=text, description=_stage_text(name, text), formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", metavar="NAME", default="", help="configs/NAME.yaml, or a path to a YAML")
-    if name not in ("status", "predict", "bakeoff"):
-        parser.add_argument("--force", action="store_true", help="redo it though it is up to date")
-    if name not in ("predict", "bakeoff"):
+    _add_config(parser)
+    if verify:
         parser.add_argument("--verify", action="store_true", help="check the checksum of every artefact first")
-    parser.add_argument("words", nargs="+" if name in WORDS else "*", metavar=WORDS.get(name, "key=value"))
+    parser.add_argument("words", nargs="+" if name in NEEDED else "*", metavar=WORDS.get(name, "key=value"))
     parser.set_defaults(run=run)
     return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="NAME", default="", help="configs/NAME.yaml, or a path to a YAML")
+
+
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
 
 
 def _stage_text(name: str, text: str) -> str:
@@ -133,129 +176,3 @@ def _stage_text(name: str, text: str) -> str:
         for adapter in lookup.names("datasets")
     ]
     return "\n\n".join([text, "What the adapters (dataset.name) expect in the raw folder:", *expects])
-
-
-def _config(options: argparse.Namespace):
-    from fakevoice.config import load_config
-
-    return load_config(options.config or _found_config(options.words), options.words)
-
-
-def _found_config(words: list[str]) -> str:
-    """The competition whose data lies there; the demo where there is none."""
-    from fakevoice import remote
-    from fakevoice.config import config_names
-    from fakevoice.places import data_root
-
-    roots = [word.removeprefix("data.root=") for word in words if word.startswith("data.root=")]
-    root = data_root(*roots[-1:])
-    if remote.is_url(root):
-        raise ConfigError(f"data at {remote.shown(root)}: choose the competition with --config NAME")
-    folder = Path(root)
-    found = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name != "demo") if folder.is_dir() else []
-    known = [name for name in found if name in config_names()]
-    if len(known) > 1:
-        raise ConfigError(f"several competitions in {folder}: choose with --config {' | '.join(known)}")
-    if found and not known:
-        raise ConfigError(f"{folder} holds {', '.join(found)}, but configs/ has none of them: copy configs/dacon.yaml")
-    return known[0] if known else "demo"
-
-
-def _run_all(options: argparse.Namespace) -> None:
-    _line(options, "results", "all" if options.force else "")
-
-
-def _run_stage(options: argparse.Namespace) -> None:
-    _line(options, options.stage, options.stage if options.force else "")
-
-
-def _line(options: argparse.Namespace, last: str, force: str) -> None:
-    from fakevoice import remote
-    from fakevoice.line import run_line
-    from fakevoice.places import data_url, paths
-
-    config = _config(options)
-    place = remote.shown(data_url(config)) or paths(config).raw
-    print(f"{config.competition}/{config.experiment}, data in {place}", flush=True)
-    if run_line(config, last, force, options.verify):
-        _summary(config, options.config or config.competition, last)
-    else:
-        print("everything is up to date")
-
-
-def _summary(config, name: str, last: str) -> None:
-    from fakevoice.places import paths
-    from fakevoice.storage import read_json
-
-    places = paths(config)
-    if config.experiment != "default":
-        name += f" experiment={config.experiment}"
-    print(f"\nartefacts: {places.run}\nnext:")
-    if last != "results":
-        print(f"  ./run.sh all --config {name}")
-        return
-    metrics = read_json(places.stage("ensemble") / "metrics.json")
-    manifest = read_json(places.stage("submission") / "manifest.json")
-    for submission in manifest["outputs"]:
-        if config.dataset.name == "demo":
-            print(f"  ./run.sh score {submission} data/demo/solution.csv    (expected {metrics['expected_score']:.4f})")
-            print("  the demo proves the line; its scores are no evidence about real generators")
-        else:
-            print(f"  upload {submission}, expected {metrics['metric']} {metrics['expected_score']:.4f}")
-    if config.studies:
-        print(f"  ./run.sh bakeoff {' | '.join(config.studies)} --config {config.competition}")
-    print(f"  ./run.sh predict FILE_OR_FOLDER --config {name}")
-    print(f"  .venv/bin/tensorboard --logdir {places.run / 'tensorboard'}")
-
-
-def _bakeoff(options: argparse.Namespace) -> None:
-    from fakevoice.bakeoff import run_study
-
-    names = [word for word in options.words if "=" not in word]
-    words = [word for word in options.words if "=" in word]
-    table = run_study(options.config or _found_config(words), names[0] if names else "", names[1:], words)
-    print(f"\n{table.to_string(index=False, float_format='{:.4f}'.format, na_rep='')}")
-    print("differences are to the first variant on the same clips and folds, with a 95 % interval")
-
-
-def _status(options: argparse.Namespace) -> None:
-    from fakevoice.line import stale_stages
-
-    config = _config(options)
-    print(f"{config.competition}/{config.experiment}")
-    for name, reason in stale_stages(config, options.verify):
-        print(f"  {name:<11}{'stale: ' + reason if reason else 'up to date'}")
-
-
-def _predict(options: argparse.Namespace) -> None:
-    from fakevoice import remote
-    from fakevoice.cluster import engine
-    from fakevoice.config import load_config
-    from fakevoice.inference import Predictor, list_clips, predict_table
-    from fakevoice.places import paths
-    from fakevoice.tables import write_table
-
-    asked = [word for word in options.words if "=" not in word or remote.is_url(word) or Path(word).exists()]
-    overrides = [word for word in options.words if word not in asked]
-    config = load_config(options.config or _found_config(overrides), overrides)
-    clips = list_clips(asked, config.data.cache_gb)
-    predictor = Predictor.load(paths(config))
-    with engine(config, paths(config), [path for _, path in clips]):
-        table, unreadable = predict_table(predictor, clips)
-    out = Path(options.out)
-    write_table(out, table)
-    print(f"{out}: {len(table)} rows, columns {', '.join(table.columns)} (probability of each)")
-    errors = out.with_suffix(".errors.csv")
-    if len(unreadable):
-        write_table(errors, unreadable)
-        first = "\n".join(f"  {row.path}: {row.reason}" for row in unreadable.head(10).itertuples())
-        print(
-            f"{len(unreadable)} files could not be read and got the prior; {errors} lists them:\n{first}",
-            file=sys.stderr,
-        )
-
-
-def _score(options: argparse.Namespace) -> None:
-    from fakevoice.measuring import measure_submission
-
-    print(measure_submission(options.submission, options.solution))

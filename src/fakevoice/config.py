@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from fakevoice.errors import ConfigError, nearest
 from fakevoice.settings import (
     Args,
+    Board,
     Data,
     Ensemble,
     Folds,
@@ -39,37 +40,39 @@ Task = Literal["multilabel", "binary", "multiclass"]
 class Config(Section):
     """Everything that a run depends on."""
 
-    competition: str = Field(pattern=r"^[a-z0-9_]+$")
-    experiment: str = Field("default", pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")
-    seed: int = Field(0, ge=0)
+    competition: str = Field(pattern=r"^[a-z0-9_]+$")  # names the folder of its data and of its runs
+    experiment: str = Field("default", pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")  # names the run, kept beside others
+    seed: int = Field(0, ge=0)  # of all that is drawn: folds, scenes, weights, batches
     data: Data = Field(Data(), exclude=True)  # in no artefact: what counts is what lies there
-    dataset: Plugin
-    task: Task = "multilabel"
-    classes: list[str] = Field(["fake", "real"])
-    metric: str = "dacon_score"
+    dataset: Plugin  # of datasets/: reads the raw folder
+    task: Task = "multilabel"  # any number of classes at once, one of two, one of many
+    classes: list[str] = Field(["fake", "real"])  # labels of the data, to the letter; a binary task puts out the first
+    metric: str = "dacon_score"  # of metrics/: what the competition scores by
     measures: list[str] = Field(["auc", "brier", "ece", "eer", "accuracy"])  # shown beside the metric
     epoch_measures: list[str] = Field([])  # of the held-out fold after every epoch; nothing is chosen by them
-    sample_rate_hz: int = Field(16000, ge=1000, le=192000)
-    clip_duration_s: float = Field(5.0, gt=0, le=600)
-    preprocessing: Preprocessing = Preprocessing()
-    on_error: Literal["strict", "mark"] = "strict"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    # who computes changes no result, or its last digits: these three are in no artefact, and nothing becomes stale
+    sample_rate_hz: int = Field(16000, ge=1000, le=192000)  # to which every file is resampled
+    clip_duration_s: float = Field(5.0, gt=0, le=600)  # of a test clip, and so of a scene
+    preprocessing: Preprocessing = Preprocessing()  # of every file
+    on_error: Literal["strict", "mark"] = "strict"  # of a file: stop, or leave it out and predict the prior
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # that trains and scores; "auto": a GPU where there is one
+    # who computes, who is told and where one uploads change no result, or its last digits: no artefact holds these five
     features_device: str = Field("cpu", pattern=r"^(cpu|cuda)(:\d+)?$", exclude=True)  # "cpu" is NumPy
-    engine: Literal["local", "dask"] = Field("local", exclude=True)
+    engine: Literal["local", "dask"] = Field("local", exclude=True)  # processes of this machine, or Dask workers
     scheduler: str = Field("", exclude=True)  # of Dask workers that were started by hand; its own on this machine if ""
-    folds: Folds = Folds()
-    scenes: Scenes = Scenes()
-    spectrogram: Spectrogram = Spectrogram()
-    features: dict[str, Args] = Field({})
+    tracking: Literal["none", "mlflow"] = Field("none", exclude=True)  # who else is told of a finished run
+    board: Board = Field(Board(), exclude=True)  # where one uploads
+    folds: Folds = Folds()  # how clips are split
+    scenes: Scenes = Scenes()  # the test's environment
+    spectrogram: Spectrogram = Spectrogram()  # what features are computed from
+    features: dict[str, Args] = Field({})  # of features/: name → arguments
     pooled: list[str] = Field([])  # features whose statistics by band the stacker reads
     statistics: list[str] = Field(["rhythm", "voicing"])  # of the whole clip, for the stacker too
-    shard_size: int = Field(256, ge=1)
-    networks: dict[str, Network] = Field({})
-    stacker: Stacker = Stacker()
-    ensemble: Ensemble = Ensemble()
+    shard_size: int = Field(256, ge=1)  # clips in a file of the feature cache
+    networks: dict[str, Network] = Field({})  # by a name of one's own
+    stacker: Stacker = Stacker()  # learns on pooled statistics and the networks' answers
+    ensemble: Ensemble = Ensemble()  # of networks and stacker
     studies: dict[str, dict[str, list[str]]] = Field({})  # name → variant → key=value words, for ./run.sh bakeoff
-    published: Published | None = None
+    published: Published | None = None  # what a source reports for the same task
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":

@@ -41,6 +41,7 @@ def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.
     else:
         last = "discounted" if "discounted_score" in summary else "oof"
         summary |= {f"expected_{end}": summary[f"{last}_{end}"] for end in ("score", "low", "high")}
+    summary["parts"] = _parts(probability[rows], target[rows], groups[rows], config)
     summary["shares"] = shares.to_dict()
     files = {"ensemble.json": blend.to_dict(), "config.json": config.model_dump(mode="json"), "metrics.json": summary}
     for name, value in files.items():
@@ -123,6 +124,20 @@ def _scores(probability: np.ndarray, target: np.ndarray, groups: np.ndarray, row
         low, high = bootstrap_interval(measure, label, p, groups[chosen], n_draws, config.seed)
         summary |= {f"{name}_score": measure(label, p), f"{name}_low": low, f"{name}_high": high}
     return summary
+
+
+def _parts(probability: np.ndarray, target: np.ndarray, groups: np.ndarray, config: Config) -> list[dict]:
+    """Each measure beside the metric with its interval, and its value for each output where they are judged alone."""
+    parts = []
+    for name in config.measures:
+        measure = lookup.load("metrics", name).measure
+        low, high = bootstrap_interval(measure, target, probability, groups, config.ensemble.n_bootstrap, config.seed)
+        columns = enumerate(config.outputs) if config.task == "multilabel" else ()
+        outputs = {output: measure(target[:, [i]], probability[:, [i]]) for i, output in columns}
+        parts.append(
+            {"measure": name, "value": measure(target, probability), "low": low, "high": high, "outputs": outputs}
+        )
+    return parts
 
 
 def _expected(

@@ -225,12 +225,16 @@ def _epochs_shown(jobs: list[FoldJob]) -> Iterator[None]:
 
 
 def _epochs_done(jobs: list[FoldJob]) -> tuple[int, str]:
+    """Epochs of all jobs, and the last one that ended: how far its fold is, its loss and its first measure."""
     done, newest = 0, (0.0, "")
     for job in jobs:
         curve = job.folder / "epochs.csv"
         if curve.is_file():
-            lines = curve.read_text().splitlines()[1:]
+            header, *lines = curve.read_text().splitlines()
             done += len(lines)
-            loss = float(lines[-1].split(",")[1]) if lines else 0.0
-            newest = max(newest, (curve.stat().st_mtime, f"{job.name} fold {job.index} loss {loss:.3f}"))
+            row = dict(zip(header.split(","), lines[-1].split(","), strict=True))
+            told = ", ".join(f"{name} {float(row[name]):.3f}" for name in ("loss", *job.config.epoch_measures[:1]))
+            of = f"{job.name} fold {job.index + 1}/{job.config.folds.n_folds} epoch {len(lines)}"
+            text = f"{of}/{job.network.training.n_epochs}: {told}"
+            newest = max(newest, (curve.stat().st_mtime, text))
     return done, newest[1]

@@ -3,11 +3,12 @@
 import contextlib
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fakevoice import lookup, storage
+from fakevoice import history, lookup, storage
 from fakevoice.cluster import engine
 from fakevoice.config import Config, digest
 from fakevoice.errors import ArtefactError
@@ -69,7 +70,7 @@ def _sweep(places: Paths) -> None:
 
 def _run_stage(name: str, reason: str, config: Config, places: Paths, forced: bool) -> None:
     print(f"── {name} ({reason})", flush=True)
-    start, stage = time.monotonic(), lookup.load("stages", name)
+    start, started_at, stage = time.monotonic(), datetime.now(UTC), lookup.load("stages", name)
     for path in _outputs(name, places) if forced else _damaged(name, places, verify=True):
         if not (forced and path.is_relative_to(places.submissions)):  # an earlier submission is kept for good
             path.unlink(missing_ok=True)  # what is rebuilt must not be mistaken for whole
@@ -80,7 +81,9 @@ def _run_stage(name: str, reason: str, config: Config, places: Paths, forced: bo
     manifest = _expected(stage, config, places)  # after the run: folds.csv is an input and an output
     manifest |= {"stage": name, "outputs": storage.describe(outputs, places.home)}
     storage.write_json(places.stage(name) / "manifest.json", manifest)
-    print(f"   {name} done in {duration_text(time.monotonic() - start)}", flush=True)
+    seconds = time.monotonic() - start
+    history.record(places.run, name, started_at, seconds, reason)
+    print(f"   {name} done in {duration_text(seconds)}", flush=True)
 
 
 def _why_stale(name: str, config: Config, places: Paths, verify: bool) -> str:

@@ -12,9 +12,11 @@ another number gives others and the same score within its noise.
 
 import copy
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ from scipy.special import expit
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from fakevoice import lookup, ranks, storage
+from fakevoice import curves, lookup, ranks, storage
 from fakevoice.adapt import MIN_CLIPS, estimate_batch_norm, unlabeled_size
 from fakevoice.batch_norm import average_others, over_all_ranks
 from fakevoice.batches import (
@@ -90,17 +92,30 @@ def train_fold(job: FoldJob) -> Path:
         fit, network = _start(job, data)
     curve = _resume(job.folder, fit)
     fit.share_gradients()
-    for epoch in range(len(curve), job.network.training.n_epochs):
-        torch.manual_seed(data.seed + epoch + 1 + ranks.rank() * SEEDS_PER_RANK)  # dropout: other units on other ranks
-        batch_size = job.network.training.batch_size
-        batches = training_batches(data.clips, job.target, data.rows, batch_size, epoch, ranks.part())
-        curve.append({"epoch": epoch + 1, "loss": fit.epoch(batches, epoch), "learning_rate": fit.learning_rate})
-        if ranks.leads():
-            curve[-1] |= _held_out_measures(job, network, data)
-            _save_progress(job, fit, curve)
+    with curves.written_to(job.tensorboard, len(curve)) if ranks.leads() else nullcontext() as board:
+        for epoch in range(len(curve), job.network.training.n_epochs):
+            torch.manual_seed(data.seed + epoch + 1 + ranks.rank() * SEEDS_PER_RANK)  # dropout: others on other ranks
+            loss = fit.epoch(_batches(job, data, epoch), epoch)
+            if ranks.leads():
+                measured = _held_out_measures(job, network, data, epoch + 1, board)
+                curve.append({"epoch": epoch + 1, "loss": loss, "learning_rate": fit.learning_rate, **measured})
+                _show_progress(job, data, epoch, curve[-1], board)
+                _save_progress(job, fit, curve)  # after it is shown: what is made again hides what was shown
     if ranks.leads():
-        _finish(job, network, data, curve)
+        _finish(job, network, data)
     return job.folder / WEIGHTS
+
+
+def _batches(job: FoldJob, data: "_Data", epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    batch_size = job.network.training.batch_size
+    return training_batches(data.clips, job.target, data.rows, batch_size, epoch, ranks.part())
+
+
+def _show_progress(job: FoldJob, data: "_Data", epoch: int, row: dict[str, float], board: Any) -> None:
+    if epoch == 0:
+        columns = head_states(job.network, job.config) or job.config.outputs
+        curves.write_first_batch(board, *next(_batches(job, data, epoch)), columns)
+    curves.write_epoch(board, row)
 
 
 def _save_progress(job: FoldJob, fit: "_Fit", curve: list[dict[str, float]]) -> None:
@@ -109,8 +124,7 @@ def _save_progress(job: FoldJob, fit: "_Fit", curve: list[dict[str, float]]) -> 
         _save_checkpoint(job.folder, fit, curve)
 
 
-def _finish(job: FoldJob, network: TrainedNetwork, data: "_Data", curve: list[dict[str, float]]) -> None:
-    _write_curve(job.tensorboard, curve)
+def _finish(job: FoldJob, network: TrainedNetwork, data: "_Data") -> None:
     if job.network.training.batch_norm == "unlabeled":
         estimate_batch_norm(network, data.unlabeled.feature)
     path, states = job.folder / WEIGHTS, head_states(job.network, job.config)
@@ -169,7 +183,7 @@ def _start(job: FoldJob, data: _Data) -> tuple["_Fit", TrainedNetwork]:
     return fit, TrainedNetwork(average.module, data.clips.standardizer, device, objective.membership)
 
 
-def _held_out_measures(job: FoldJob, network: TrainedNetwork, data: _Data) -> dict[str, float]:
+def _held_out_measures(job: FoldJob, network: TrainedNetwork, data: _Data, epoch: int, board: Any) -> dict[str, float]:
     """How the running average does on the fold that is held back: to look at, nothing is chosen by it."""
     if not job.config.epoch_measures:
         return {}
@@ -178,6 +192,7 @@ def _held_out_measures(job: FoldJob, network: TrainedNetwork, data: _Data) -> di
     states, label = head_states(job.network, config), job.target[rows]
     label = label @ membership(states, config.outputs) if states else label
     probability = normalise(expit(logits), config.task)
+    curves.write_held_out(board, epoch, label, probability, config.outputs)
     return {name: lookup.load("metrics", name).measure(label, probability) for name in config.epoch_measures}
 
 
@@ -296,14 +311,3 @@ def _read_checkpoint(path: Path) -> dict | None:
         return torch.load(path, weights_only=True, map_location="cpu")
     except Exception:  # there is none, or it is damaged
         return None
-
-
-def _write_curve(folder: Path, curve: list[dict[str, float]]) -> None:
-    from torch.utils.tensorboard import SummaryWriter
-
-    for old in folder.glob("events.*"):
-        old.unlink()
-    with SummaryWriter(folder) as writer:
-        for row in curve:
-            for name in row.keys() - {"epoch"}:
-                writer.add_scalar(name, row[name], row["epoch"])

@@ -1,0 +1,228 @@
+"""What each command does; `cli` reads the words.
+
+Each function takes the parsed options and returns an exit code, or nothing for 0. Nothing heavy is imported before it
+is known to be needed.
+"""
+
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from fakevoice.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fakevoice.config import Config
+
+
+def run_all(options: Namespace) -> None:
+    """Every stage that is not up to date."""
+    _run_line(options, "results", "all" if options.force else "")
+
+
+def run_stage(options: Namespace) -> None:
+    """One stage, after what it needs."""
+    _run_line(options, options.stage, options.stage if options.force else "")
+
+
+def _run_line(options: Namespace, last: str, force: str) -> None:
+    from fakevoice import remote
+    from fakevoice.line import run_line
+    from fakevoice.places import data_url, paths
+
+    config = _config(options)
+    place = remote.shown(data_url(config)) or paths(config).raw
+    print(f"{config.competition}/{config.experiment}, data in {place}", flush=True)
+    if not run_line(config, last, force, options.verify):
+        print("everything is up to date")
+        return
+    from fakevoice.summary import closing_text
+
+    print(f"\n{closing_text(config, options.config or config.competition, last)}")
+    if config.tracking == "mlflow" and last == "results":
+        from fakevoice.tracking import track
+
+        print(track(config))
+
+
+def status(options: Namespace) -> None:
+    """Which stages are stale, and why."""
+    from fakevoice.history import last_times
+    from fakevoice.line import stale_stages
+    from fakevoice.places import paths
+    from fakevoice.progress import duration_text
+
+    config = _config(options)
+    print(f"{config.competition}/{config.experiment}")
+    took, stale = last_times(paths(config).run), []
+    for name, reason in stale_stages(config, options.verify):
+        state = f"stale: {reason}" if reason else "up to date"
+        last = f"  (took {duration_text(took[name])})" if name in took else ""
+        print(f"  {name:<11}{state}{last}")
+        stale += [name] if reason else []
+    named = options.config or config.competition
+    print(f"next: ./run.sh {'all' if stale else 'report'} --config {named}")
+
+
+def doctor(options: Namespace) -> int:
+    """What is here, what is missing, and what mends it."""
+    from fakevoice.doctor import examine
+
+    text, is_well = examine(options.config, options.words)
+    print(text)
+    return 0 if is_well else 1
+
+
+def bakeoff(options: Namespace) -> None:
+    """Run the variants of a study and compare them."""
+    from fakevoice.bakeoff import run_study
+
+    study, *variants = [word for word in options.words if "=" not in word] or [""]
+    words = [word for word in options.words if "=" in word]
+    table = run_study(options.config or _found_config(words), study, variants, words)
+    print(f"\n{table.to_string(index=False, float_format='{:.4f}'.format, na_rep='')}")
+    print("differences are to the first variant on the same clips and folds, with a 95 % interval")
+
+
+def tune(options: Namespace) -> None:
+    """Search the values of some keys for the best out-of-fold score."""
+    from fakevoice.tuning import tune
+
+    print(tune(options.config or _found_config(options.words), options.words, options.trials))
+
+
+def predict(options: Namespace) -> None:
+    """Score audio with the trained ensemble."""
+    from fakevoice import remote
+    from fakevoice.cluster import engine
+    from fakevoice.config import load_config
+    from fakevoice.inference import Predictor, list_clips, predict_table
+    from fakevoice.places import paths
+    from fakevoice.tables import write_table
+
+    asked = [word for word in options.words if "=" not in word or remote.is_url(word) or Path(word).exists()]
+    overrides = [word for word in options.words if word not in asked]
+    config = load_config(options.config or _found_config(overrides), overrides)
+    clips = list_clips(asked, config.data.cache_gb)
+    predictor = Predictor.load(paths(config))
+    with engine(config, paths(config), [path for _, path in clips]):
+        table, unreadable = predict_table(predictor, clips)
+    out = Path(options.out)
+    write_table(out, table)
+    print(f"{out}: {len(table)} rows, columns {', '.join(table.columns)} (probability of each)")
+    errors = out.with_suffix(".errors.csv")
+    if len(unreadable):
+        write_table(errors, unreadable)
+        first = "\n".join(f"  {row.path}: {row.reason}" for row in unreadable.head(10).itertuples())
+        print(
+            f"{len(unreadable)} files could not be read and got the prior; {errors} lists them:\n{first}",
+            file=sys.stderr,
+        )
+
+
+def score(options: Namespace) -> None:
+    """Measure a submission against a solution."""
+    from fakevoice.measuring import measure_submission
+
+    print(measure_submission(options.submission, options.solution))
+
+
+def report(options: Namespace) -> None:
+    """Write the page about a finished run."""
+    from fakevoice.report import write_report
+
+    page = write_report(_config(options))
+    print(f"{page} (one file, {page.stat().st_size / 1e6:.1f} MB; its pictures lie beside it)")
+
+
+def submit(options: Namespace) -> None:
+    """Hand the submission in, or say where to."""
+    from fakevoice.boards import submit
+
+    files = _taken(options, "FILE.csv", 1)
+    print(submit(_config(options), Path(files[0]) if files else None, options.message))
+
+
+def leaderboard(options: Namespace) -> None:
+    """Show what each submission scored, or write down what the board says."""
+    from fakevoice.boards import leaderboard, record_score
+
+    words = _taken(options, "add SCORE FILE.csv", 3)
+    config = _config(options)
+    if not words:
+        print(leaderboard(config).to_string(index=False, na_rep=""))
+        return
+    try:
+        action, score, *file = words
+        if action != "add":
+            raise ValueError
+        value = float(score)
+    except ValueError:
+        raise ConfigError(f"{' '.join(words)!r}: say `leaderboard add SCORE`, or add a FILE.csv") from None
+    print(record_score(config, value, Path(file[0]) if file else None))
+
+
+def _taken(options: Namespace, meant: str, n_most: int) -> list[str]:
+    """The words that are no key=value; those stay in the options."""
+    words = [word for word in options.words if "=" not in word]
+    if len(words) > n_most:
+        raise ConfigError(f"{' '.join(words)!r}: at most {meant} beside key=value words")
+    options.words = [word for word in options.words if "=" in word]
+    return words
+
+
+def tensorboard(options: Namespace) -> NoReturn:
+    """Become TensorBoard, with the trainings of all experiments of a competition."""
+    from fakevoice.places import paths
+
+    folder = paths(_config(options)).run.parent
+    if not any(folder.glob("*/tensorboard")):
+        raise ConfigError(f"no training in {folder} yet: ./run.sh train first, and this beside it")
+    _become("tensorboard.main", "--logdir", str(folder), "--port", str(options.port))
+
+
+def notebooks(options: Namespace) -> NoReturn:
+    """Become JupyterLab on the notebooks, each beside an .ipynb that is kept equal to it."""
+    from fakevoice.config import REPOSITORY
+    from fakevoice.notebooks import pair
+
+    folder = REPOSITORY / "notebooks"
+    for path in pair(folder):
+        print(f"{path} and its .py are one notebook", flush=True)
+    if options.config:
+        os.environ["FAKEVOICE_CONFIG"] = options.config
+    if options.words:
+        os.environ["FAKEVOICE_OVERRIDES"] = " ".join(options.words)
+    _become("jupyterlab", "--notebook-dir", str(folder), "--port", str(options.port))
+
+
+def _become(module: str, *arguments: str) -> NoReturn:
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
+
+
+def _config(options: Namespace) -> "Config":
+    from fakevoice.config import load_config
+
+    return load_config(options.config or _found_config(options.words), options.words)
+
+
+def _found_config(words: list[str]) -> str:
+    """The competition whose data lies there; the demo where there is none."""
+    from fakevoice import remote
+    from fakevoice.config import config_names
+    from fakevoice.places import data_root
+
+    roots = [word.removeprefix("data.root=") for word in words if word.startswith("data.root=")]
+    root = data_root(*roots[-1:])
+    if remote.is_url(root):
+        raise ConfigError(f"data at {remote.shown(root)}: choose the competition with --config NAME")
+    folder = Path(root)
+    found = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name != "demo") if folder.is_dir() else []
+    known = [name for name in found if name in config_names()]
+    if len(known) > 1:
+        raise ConfigError(f"several competitions in {folder}: choose with --config {' | '.join(known)}")
+    if found and not known:
+        raise ConfigError(f"{folder} holds {', '.join(found)}, but configs/ has none of them: copy configs/dacon.yaml")
+    return known[0] if known else "demo"
