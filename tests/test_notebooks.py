@@ -1,6 +1,14 @@
 """Notebooks run on a finished run, define nothing, hold no outputs, and label what they draw."""
 
 import ast
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import jupytext
@@ -9,6 +17,9 @@ import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
+from fakevoice import notebooks
+from fakevoice.errors import ConfigError, FakevoiceError
+from fakevoice.notebooks import pair
 from fakevoice.storage import read_array, write_array
 from fakevoice.tables import CLIP_TEXT, read_table, write_table
 
@@ -65,6 +76,78 @@ def test_every_figure_is_explained(notebook):
         if "plt.show()" in cell.source:
             texts = [near.source for near in cells[max(0, place - 2) : place] if near.cell_type == "markdown"]
             assert len(" ".join(texts).split()) > 20, cell.source
+
+
+@pytest.fixture
+def pairs(tmp_path) -> Path:
+    """A copy of the notebooks' folder, where they have been paired."""
+    folder = shutil.copytree(REPOSITORY / "notebooks", tmp_path / "notebooks", ignore=shutil.ignore_patterns("*.ipynb"))
+    assert [path.stem for path in pair(folder)] == [named(notebook) for notebook in NOTEBOOKS]
+    return folder
+
+
+def test_pairing_leaves_the_texts_as_they_are(pairs, notebook):
+    assert (pairs / notebook.name).read_bytes() == notebook.read_bytes()
+    cells = nbformat.read(pairs / f"{named(notebook)}.ipynb", as_version=4).cells
+    assert [cell.source for cell in cells] == [cell.source for cell in jupytext.read(notebook).cells]
+
+
+def test_what_is_changed_in_one_of_a_pair_is_changed_in_both(pairs):
+    text, other = pairs / "01_eda.py", pairs / "01_eda.ipynb"
+    other.write_text(other.read_text().replace("# What is in the data", "# Changed in Jupyter"))
+    os.utime(other, (time.time() + 5, time.time() + 5))
+    pair(pairs)
+    assert "# # Changed in Jupyter" in text.read_text()
+    text.write_text(text.read_text().replace("Changed in Jupyter", "Changed as text"))
+    os.utime(text, (time.time() + 10, time.time() + 10))
+    pair(pairs)
+    assert "Changed as text" in other.read_text()
+
+
+def test_what_is_no_notebook_is_named(tmp_path):
+    (tmp_path / "jupytext.toml").write_text('formats = "ipynb,py:percent"')
+    (tmp_path / "broken.py").write_text("# %%\n1")
+    (tmp_path / "broken.ipynb").write_text("{")
+    with pytest.raises(FakevoiceError, match="cannot be paired"):
+        pair(tmp_path)
+
+
+def test_without_jupyterlab_it_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setattr(notebooks, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install -r requirements-extra\.txt"):
+        pair(tmp_path)
+
+
+def test_jupyterlab_opens_on_them(tmp_path):
+    """`./run.sh notebooks` in a copy of the project: the server answers and shows both of each pair."""
+    for folder in ("src", "configs", "notebooks"):
+        shutil.copytree(REPOSITORY / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "*.ipynb"))
+    quiet = {"JUPYTER_TOKEN": "word", "BROWSER": "true", "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}
+    environment = os.environ | quiet | {"PYTHONPATH": str(tmp_path / "src")}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "fakevoice", "notebooks", "--config", "demo", "--port", str(port), "seed=3"]
+    with (tmp_path / "log.txt").open("w") as log:
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
+    try:
+        listing = answer(f"http://127.0.0.1:{port}/api/contents?token=word", tmp_path / "log.txt")
+        names = {entry["name"] for entry in listing["content"]}
+        assert names >= {f"{named(notebook)}{end}" for notebook in NOTEBOOKS for end in (".py", ".ipynb")}
+    finally:
+        process.terminate()
+        process.wait(20)
+    assert (tmp_path / "notebooks" / "01_eda.ipynb").is_file()
+
+
+def answer(url: str, log: Path) -> dict:
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(url, timeout=5) as reply:
+                return json.load(reply)
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(log.read_text())
 
 
 def executed(notebook: Path, home: Path, overrides: list[str], monkeypatch, folder: Path) -> list:

@@ -194,7 +194,8 @@ def notebooks(options: Namespace) -> NoReturn:
         os.environ["FAKEVOICE_CONFIG"] = options.config
     if options.words:
         os.environ["FAKEVOICE_OVERRIDES"] = " ".join(options.words)
-    _become("jupyterlab", "--notebook-dir", str(folder), "--port", str(options.port))
+    in_a_container = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    _become("jupyterlab", "--notebook-dir", str(folder), "--port", str(options.port), *in_a_container)
 
 
 def _become(module: str, *arguments: str) -> NoReturn:
