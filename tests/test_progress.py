@@ -41,6 +41,17 @@ def test_long_work_tells_rate_and_time_left_on_standard_error(clock, capsys):
     assert lines[-1] == "features: 100/100 clips, 1/s, done in 1 min 40 s"
 
 
+def test_time_left_does_not_count_how_slowly_workers_started(clock, capsys):
+    def slow_start():
+        clock[0] += 60
+        yield from work(clock, 100, 1.0)
+
+    list(track(slow_start(), 100, "features", "clips"))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1] == "features: 16/100 clips, 1/s, 1 min 24 s left"
+    assert lines[-1] == "features: 100/100 clips, 0.625/s, done in 2 min 40 s"
+
+
 def test_a_failure_still_closes_the_line(clock, capsys):
     with pytest.raises(ZeroDivisionError):
         for item in track(work(clock, 100, 1.0), 100, "features", "clips"):

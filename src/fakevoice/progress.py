@@ -33,12 +33,15 @@ class Progress:
         self.done, self.note = 0, ""
         self.is_terminal = sys.stderr.isatty()
         self.start = self.shown = time.monotonic()
+        self.first: tuple[float, int] | None = None  # when the first work came back, and how much: workers start slowly
         self.visible = False
 
     def update(self, done: int, note: str = "") -> None:
         """Set the amount done; `note` is shown at the end of the line, e.g. the current score."""
         self.done, self.note = done, note or self.note
         now = time.monotonic()
+        if done and self.first is None:
+            self.first = now, done
         wait = 0.1 if self.is_terminal else LINE_EVERY_S
         if now - self.start > QUIET_S and now - self.shown >= wait:
             self._show(now)
@@ -53,7 +56,7 @@ class Progress:
     def _show(self, now: float) -> None:
         self.shown, self.visible = now, True
         elapsed = now - self.start
-        rate = self.done / elapsed
+        rate = self._rate(now) if self.done < self.total else self.done / elapsed
         left = f"{duration_text((self.total - self.done) / rate)} left" if self.done else "starting"
         if self.done >= self.total:
             left = f"done in {duration_text(elapsed)}"
@@ -63,6 +66,13 @@ class Progress:
             filled = int(20 * self.done / max(self.total, 1))
             text = f"\r\033[K[{'█' * filled}{'·' * (20 - filled)}] {text}"
         print(text, end="" if self.is_terminal else "\n", file=sys.stderr, flush=True)
+
+    def _rate(self, now: float) -> float:
+        """Work in a second since the first came back, or since the start while there is no more."""
+        since, before = self.first or (now, 0)
+        if self.done > before and now > since:
+            return (self.done - before) / (now - since)
+        return self.done / (now - self.start)
 
 
 def track(items: Iterable[Item], total: int, description: str, unit: str) -> Iterator[Item]:
