@@ -15,7 +15,7 @@ from fakevoice.config import REPOSITORY
 from fakevoice.line import STAGES
 
 COMMANDS = (
-    *("all", *STAGES, "status", "doctor", "bakeoff", "tune", "predict", "score", "report"),
+    *("all", *STAGES, "status", "doctor", "bakeoff", "tune", "predict", "stream", "score", "report"),
     *("tensorboard", "notebooks", "submit", "leaderboard"),
 )
 
@@ -187,7 +187,8 @@ def test_the_board_is_told_what_was_typed(at_home, monkeypatch, capsys):
     told = []
     monkeypatch.setattr(boards, "submit", lambda config, *rest: told.append((config.experiment, *rest)) or "handed in")
     monkeypatch.setattr(boards, "record_score", lambda config, *rest: told.append(rest) or "written down")
-    monkeypatch.setattr(boards, "leaderboard", lambda config: pd.DataFrame({"file": ["a.csv"], "board_score": [float("nan")]}))
+    scores = pd.DataFrame({"file": ["a.csv"], "board_score": [float("nan")]})
+    monkeypatch.setattr(boards, "leaderboard", lambda config: scores)
     assert main(["submit", "one.csv", "--message", "wide", "--config", "demo", "experiment=wide"]) == 0
     assert main(["submit", "--config", "demo"]) == 0
     assert main(["leaderboard", "add", "0.25", "one.csv", "--config", "demo"]) == 0
@@ -202,6 +203,7 @@ def test_tuning_is_told_what_was_typed(monkeypatch, capsys):
     from fakevoice import tuning
 
     monkeypatch.setattr(tuning, "tune", lambda *arguments: arguments)
+    monkeypatch.setattr(tuning, "summary", lambda name, words, table: table)
     assert main(["tune", "stacker.n_leaves=3..7", "--trials", "4", "--config", "demo", "seed=1"]) == 0
     assert main(["tune", "stacker.n_leaves=3..7"]) == 0
     first, second = map(eval, capsys.readouterr().out.splitlines())

@@ -1,13 +1,25 @@
 """The file that is uploaded: in the template's order, off the scorer's edges, refused here before the site does."""
 
 import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 
-from fakevoice.errors import SubmissionError
-from fakevoice.submission import check_submission, make_submission, off_the_edges, write_submission
+from fakevoice import submission as submission_module
+from fakevoice.errors import LockedError, SubmissionError
+from fakevoice.submission import (
+    change_log,
+    check_submission,
+    make_submission,
+    off_the_edges,
+    read_log,
+    write_submission,
+)
 from fakevoice.tables import read_table
 
 TEMPLATE = pd.DataFrame({"id": ["b", "001", "NA"], "fake": ["0.5"] * 3, "real": ["0.5"] * 3})
@@ -99,3 +111,19 @@ def test_a_board_score_written_by_hand_survives(submission, tmp_path):
     assert line["board_score"] == "0.2871"
     assert line["oof_score"] == 0.31
     assert line["config"] == "12345678"
+
+
+def test_of_several_who_write_the_log_at_once_none_loses_its_line(tmp_path):
+    def with_line(number: int, log: pd.DataFrame) -> pd.DataFrame:
+        time.sleep(0.01)  # in which another one would read the same log
+        return pd.concat([log, pd.DataFrame([{"file": f"demo-{number}.csv"}])])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: change_log(tmp_path, partial(with_line, number)), range(8)))
+    assert sorted(read_log(tmp_path)["file"]) == [f"demo-{number}.csv" for number in range(8)]
+
+
+def test_a_log_that_stays_in_use(submission, tmp_path, monkeypatch):
+    monkeypatch.setattr(submission_module, "WAIT_S", 0.05)
+    with FileLock(tmp_path / ".lock"), pytest.raises(LockedError, match=r"log.csv has been in use"):
+        write_submission(tmp_path, "demo", submission, ENTRY)

@@ -14,6 +14,9 @@ from fakevoice.errors import ConfigError
 
 if TYPE_CHECKING:
     from fakevoice.config import Config
+    from fakevoice.recordings import Answers
+
+MOST_SHOWN = 20  # recordings; more are in the file
 
 
 def run_all(options: Namespace) -> None:
@@ -32,6 +35,10 @@ def _run_line(options: Namespace, last: str, force: str) -> None:
     from fakevoice.places import data_url, paths
 
     config = _config(options)
+    if config.tracking == "mlflow":
+        from fakevoice.tracking import check_installed
+
+        check_installed()
     place = remote.shown(data_url(config)) or paths(config).raw
     print(f"{config.competition}/{config.experiment}, data in {place}", flush=True)
     if not run_line(config, last, force, options.verify):
@@ -87,9 +94,11 @@ def bakeoff(options: Namespace) -> None:
 
 def tune(options: Namespace) -> None:
     """Search the values of some keys for the best out-of-fold score."""
-    from fakevoice.tuning import tune
+    from fakevoice.tuning import summary, tune
 
-    print(tune(options.config or _found_config(options.words), options.words, options.trials))
+    name = options.config or _found_config(options.words)
+    table = tune(name, options.words, options.trials)
+    print(summary(name, options.words, table))
 
 
 def predict(options: Namespace) -> None:
@@ -97,28 +106,65 @@ def predict(options: Namespace) -> None:
     from fakevoice import remote
     from fakevoice.cluster import engine
     from fakevoice.config import load_config
-    from fakevoice.inference import Predictor, list_clips, predict_table
+    from fakevoice.inference import Predictor
     from fakevoice.places import paths
+    from fakevoice.recordings import answer
+    from fakevoice.sources import list_sources
     from fakevoice.tables import write_table
 
     asked = [word for word in options.words if "=" not in word or remote.is_url(word) or Path(word).exists()]
     overrides = [word for word in options.words if word not in asked]
     config = load_config(options.config or _found_config(overrides), overrides)
-    clips = list_clips(asked, config.data.cache_gb)
+    sources = list_sources(asked, config.data.cache_gb)
     predictor = Predictor.load(paths(config))
-    with engine(config, paths(config), [path for _, path in clips]):
-        table, unreadable = predict_table(predictor, clips)
+    wants_all = bool(options.timeline or options.plot)
+    with engine(config, paths(config), [source.path for source in sources]):
+        answers = answer(predictor, sources, options.hop, early=wants_all)
     out = Path(options.out)
-    write_table(out, table)
-    print(f"{out}: {len(table)} rows, columns {', '.join(table.columns)} (probability of each)")
-    errors = out.with_suffix(".errors.csv")
-    if len(unreadable):
-        write_table(errors, unreadable)
-        first = "\n".join(f"  {row.path}: {row.reason}" for row in unreadable.head(10).itertuples())
+    write_table(out, answers.table)
+    if options.timeline:
+        write_table(Path(options.timeline), answers.timeline)
+    if options.plot:
+        from fakevoice.timeline_plot import save_timeline
+
+        files = {source.id: source.path for source in sources}
+        save_timeline(Path(options.plot), answers.timeline, files, predictor.config)
+    _tell(answers, out, predictor.config)
+
+
+def _tell(answers: "Answers", out: Path, config: "Config") -> None:
+    outputs, table = config.outputs, answers.table
+    if len(table) <= MOST_SHOWN:
+        print(table.to_string(index=False, float_format="{:.3f}".format))
+    print(f"{out}: {len(table)} rows. {', '.join(outputs)}: calibrated probability that it is heard; _low, _high: what")
+    print("folds of the ensemble say alone; n_windows: how many were heard; note: why the numbers are worth less")
+    noted = (table["note"] != "").sum() - len(answers.unreadable)
+    if noted:
+        print(f"{noted} recordings lie outside of what training covered: see note", file=sys.stderr)
+    if len(answers.unreadable):
+        from fakevoice.tables import write_table
+
+        errors = out.with_suffix(".errors.csv")
+        write_table(errors, answers.unreadable)
+        first = "\n".join(f"  {row.path}: {row.reason}" for row in answers.unreadable.head(10).itertuples())
         print(
-            f"{len(unreadable)} files could not be read and got the prior; {errors} lists them:\n{first}",
+            f"{len(answers.unreadable)} files could not be read and got the prior; {errors} lists them:\n{first}",
             file=sys.stderr,
         )
+
+
+def stream(options: Namespace) -> None:
+    """Score raw samples from standard input as they come, one line of JSON for each answer."""
+    import json
+
+    from fakevoice.inference import Predictor
+    from fakevoice.places import paths
+    from fakevoice.stream import Listener, as_dict, listen
+
+    predictor = Predictor.load(paths(_config(options)))
+    listener = Listener(predictor, options.rate, options.channels, options.hop)
+    for reply in listen(listener, sys.stdin.buffer):
+        print(json.dumps(as_dict(reply, predictor.config)), flush=True)
 
 
 def score(options: Namespace) -> None:

@@ -10,7 +10,7 @@ FakevoiceError            exit code 1; the message says what, which file or id, 
 ├── LockedError           another run is writing the same artefact
 ├── ClusterError          engine=dask: nobody answers, or a worker cannot do this run
 ├── LeakError             a clip, group or scene stands on both sides of a fold
-└── SubmissionError       the submission would be refused by the competition
+└── SubmissionError       the submission would be refused by the competition, or was
 """
 
 import difflib

@@ -200,6 +200,7 @@ class Ensemble(Section):
 class Board(Section):
     """Where submissions are scored: a site, and what the competition is called there."""
 
+    model_config = ConfigDict(coerce_numbers_to_str=True)
     site: Literal["", "kaggle", "dacon"] = ""  # nowhere if empty
     competition: str = ""  # Kaggle's name of it, as in its address, or DACON's number
 

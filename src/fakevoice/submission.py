@@ -1,18 +1,21 @@
-"""Writes the submission, and checks it as the competition would."""
+"""Writes the submission, and checks it as the competition would; keeps the log of all submissions."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from fakevoice.errors import SubmissionError
+from fakevoice.errors import LockedError, SubmissionError
 from fakevoice.storage import write_text
-from fakevoice.tables import read_table
+from fakevoice.tables import read_table, write_table
 
 EDGE_DISTANCE = 1e-6
 SCORES = ["oof_score", "expected_score", "expected_low", "expected_high"]
 LOG_COLUMNS = ["file", "config", "experiment", *SCORES, "board_score"]
+LOG = "log.csv"
+WAIT_S = 30.0  # for others who are writing the log, which takes a moment
 
 
 def off_the_edges(probability: np.ndarray) -> np.ndarray:
@@ -75,11 +78,34 @@ def write_submission(folder: Path, competition: str, submission: pd.DataFrame, e
     content = submission.to_csv(index=False, lineterminator="\n")
     path = folder / f"{competition}-{hashlib.sha256(content.encode()).hexdigest()[:8]}.csv"
     write_text(path, content)
-    log_path = folder / "log.csv"
-    log = read_table(log_path, tuple(LOG_COLUMNS)) if log_path.is_file() else pd.DataFrame(columns=LOG_COLUMNS)
     line = {column: str(entry.get(column, "")) for column in LOG_COLUMNS} | {"file": path.name}
-    same = log["file"] == path.name
-    line["board_score"] = log.loc[same, "board_score"].iloc[0] if same.any() else ""
-    log = pd.concat([log[~same], pd.DataFrame([line])])
-    write_text(log_path, log.to_csv(index=False, lineterminator="\n"))
+
+    def with_line(log: pd.DataFrame) -> pd.DataFrame:
+        same = log["file"] == path.name
+        known = log.loc[same, "board_score"].iloc[0] if same.any() else ""
+        return pd.concat([log[~same], pd.DataFrame([line | {"board_score": known}])])
+
+    change_log(folder, with_line)
     return path
+
+
+def read_log(folder: Path) -> pd.DataFrame:
+    """One row per submission of any competition, newest last; all of `LOG_COLUMNS` are text, as the file holds them."""
+    path = folder / LOG
+    return read_table(path, tuple(LOG_COLUMNS)) if path.is_file() else pd.DataFrame(columns=LOG_COLUMNS)
+
+
+def change_log(folder: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    """Replace the log by what `change` makes of it; of several processes that do so at once none loses its line.
+
+    Raises:
+        LockedError: another process has held the log for too long.
+    """
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=WAIT_S):
+            write_table(folder / LOG, change(read_log(folder)))
+    except Timeout as error:
+        raise LockedError(f"{folder / LOG} has been in use for {WAIT_S:.0f} s; try again") from error
