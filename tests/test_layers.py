@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "fakevoice"
 LEVELS = (
     "errors progress prior noise_shapes settings sinc vision",
     "config lookup storage remote spectrum schedule channel workers predictions ranks",
-    "mirror history notebooks",
+    "mirror history notebooks windows novelty videos",
     "audio",
     "places shipping preprocessing constant_q timbre clip_tables made_folders",
     "tables tasks sound batch_norm cluster warm_start slices voicing pitch phase_vocoder source_filter bootstrap "
@@ -28,9 +28,9 @@ LEVELS = (
     "adapt precision",
     "objective",
     "trainer",
-    "fold_runs inference results results_page boards tracking",
-    "stages",
-    "line",
+    "fold_runs inference sources results results_page boards tracking",
+    "stages recordings timeline_plot",
+    "line stream",
     "bakeoff summary doctor report_charts report_tables tuning",
     "report_blocks",
     "report_sections report_evidence",
