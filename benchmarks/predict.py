@@ -48,8 +48,8 @@ def _check(predictor: Predictor, files: list[Path]) -> None:
     Raises:
         FakevoiceError: they do not.
     """
-    apart, _ = predictor.predict(files)
-    here = predictor.score(extract_files(predictor.config, files)[0])
+    apart = predictor.predict(files).probability
+    here = predictor.score(extract_files(predictor.config, files)[0]).probability
     if not np.allclose(apart, here, atol=1e-9):
         raise FakevoiceError(f"predict is off by {np.abs(apart - here).max():.3g} from the same models in this process")
 

@@ -10,11 +10,13 @@ from fakevoice.adapt import Adaptation, batch_norms, estimate_batch_norm, last_l
 from fakevoice.batches import Standardizer
 from fakevoice.config import load_config
 from fakevoice.errors import ConfigError
-from fakevoice.inference import Predictor, list_clips, predict_table
+from fakevoice.inference import Predictor
 from fakevoice.line import run_line
 from fakevoice.networks import TrainedNetwork
 from fakevoice.places import paths
+from fakevoice.recordings import answer
 from fakevoice.settings import Plugin
+from fakevoice.sources import list_sources
 from fakevoice.tables import read_table
 
 SHAPES = {"aasist": (1, 8000), "rawnet": (1, 8000), "wav2vec2": (1, 8000)}  # of the models that take no spectrograms
@@ -116,9 +118,8 @@ def test_the_line_runs_on_states_and_unlabeled_clips(damageable):
     run_line(config)
     (file,) = {path for path in damageable.paths.submissions.glob("demo-*.csv")} - earlier
     submission = read_table(file, ("id",))
-    table, _ = predict_table(
-        Predictor.load(paths(config)), list_clips([str(damageable.home / "data/demo/test.csv")])
-    )  # read back from the files, without a word of the settings
+    # read back from the files, without a word of the settings
+    table = answer(Predictor.load(paths(config)), list_sources([str(damageable.home / "data/demo/test.csv")])).table
     outputs = config.outputs
     assert list(table["id"]) == list(submission["id"])
     assert np.abs(table[outputs].to_numpy() - submission[outputs].to_numpy()).max() < 1e-5

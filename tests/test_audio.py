@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from fakevoice.audio import find_audio, fix_length, measure_duration_s, read_audio, split_part
+from fakevoice.audio import find_audio, fix_length, measure_length, read_audio, split_part
 from fakevoice.errors import AudioError, DataError
 
 RATE = 16_000
@@ -331,13 +331,13 @@ def test_a_file_of_such_a_name_is_a_file(tmp_path):
     assert split_part("a.wav") == (Path("a.wav"), None)
 
 
-def test_duration(tmp_path):
-    assert measure_duration_s(save(tmp_path / "a.wav", tone(1.5))) == 1.5
-    assert measure_duration_s(save(tmp_path / "b.OGG", tone(0.5, 8000), 8000, format="OGG")) == 0.5
+def test_length(tmp_path):
+    assert measure_length(save(tmp_path / "a.wav", tone(1.5))) == (24_000, 16_000)
+    assert measure_length(save(tmp_path / "b.OGG", tone(0.5, 8000), 8000, format="OGG")) == (4_000, 8_000)
     os.mkfifo(tmp_path / "pipe.wav")
     for path in (tmp_path / "none.wav", tmp_path / "pipe.wav", written(tmp_path / "c.wav", b"no audio" * 99)):
         with pytest.raises(AudioError, match=path.name):
-            measure_duration_s(path)
+            measure_length(path)
 
 
 @pytest.mark.parametrize("format", ["WAV", "OGG", "FLAC", "MP3", "AIFF", "AU", "CAF"])

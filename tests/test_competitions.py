@@ -12,9 +12,11 @@ from fakevoice.cache import CachedFeature
 from fakevoice.config import load_config
 from fakevoice.errors import ConfigError
 from fakevoice.extraction import pooled_names
-from fakevoice.inference import Predictor, list_clips, predict_table
+from fakevoice.inference import Predictor
 from fakevoice.line import run_line, stale_stages
 from fakevoice.places import Paths, paths
+from fakevoice.recordings import answer
+from fakevoice.sources import list_sources
 from fakevoice.storage import read_json
 from fakevoice.tables import read_table
 
@@ -116,8 +118,8 @@ def test_deep_voice_as_a_table(run, tmp_path):
     assert (read_table(places.stage("prepare") / "audit.csv", ("id", "sha256", "flags"))["error"].isna()).all()
     rng = np.random.default_rng(1)
     soundfile.write(tmp_path / "new.wav", rng.normal(0, 0.1, 22050), 22050)
-    table, _ = predict_table(Predictor.load(places), list_clips([str(tmp_path / "new.wav")]))
-    assert table.columns.tolist() == ["id", "fake"] and 0 < table["fake"].iloc[0] < 1  # sound has the same statistics
+    table = answer(Predictor.load(places), list_sources([str(tmp_path / "new.wav")])).table
+    assert table.columns[:2].tolist() == ["id", "fake"] and 0 < table["fake"].iloc[0] < 1  # of the same statistics
 
 
 def test_given_statistics_follow_their_clips_through_the_folds(run, tmp_path):

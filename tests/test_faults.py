@@ -181,7 +181,8 @@ def test_ids_survive_to_the_submission(awkward):
 
 def test_every_row_holds_the_score_of_its_own_clip(awkward):
     submission = read_table(awkward.file, ("id",)).set_index("id")
-    probability, _ = Predictor.load(awkward.paths).predict([awkward.raw / path for path in awkward.test["path"]])
+    files = [awkward.raw / path for path in awkward.test["path"]]
+    probability = Predictor.load(awkward.paths).predict(files).probability
     expected = submission.loc[awkward.test["id"], ["fake", "real"]].to_numpy()
     assert np.abs(expected - probability).max() < 1e-5
     assert len(np.unique(probability[:, 0])) > 10

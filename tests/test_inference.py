@@ -8,10 +8,12 @@ import pytest
 
 from fakevoice.cli import main
 from fakevoice.errors import ArtefactError, DataError
-from fakevoice.inference import Predictor, list_clips, predict_table
+from fakevoice.inference import Predictor
+from fakevoice.recordings import answer
+from fakevoice.sources import Source, list_sources
 from fakevoice.tables import read_table
 
-OUTPUTS = ["fake", "real"]
+OUTPUTS, REST = ["fake", "real"], ["n_windows", "note"]
 
 
 @pytest.fixture(scope="module")
@@ -30,16 +32,17 @@ def submission(finished_run) -> pd.DataFrame:
 
 
 def test_the_test_set_gets_the_scores_of_the_line(finished_run, predictor, submission):
-    table, unreadable = predict_table(predictor, list_clips([str(finished_run.paths.raw / "test.csv")]))
-    assert list(table.columns) == ["id", *OUTPUTS]
+    answers = answer(predictor, list_sources([str(finished_run.paths.raw / "test.csv")]))
+    table = answers.table
+    assert list(table.columns) == ["id", *OUTPUTS, *(f"{o}_{end}" for end in ("low", "high") for o in OUTPUTS), *REST]
     assert table["id"].tolist() == submission["id"].tolist()
     assert np.abs(table[OUTPUTS] - submission[OUTPUTS]).to_numpy().max() < 1e-5
-    assert unreadable.empty
+    assert answers.unreadable.empty
 
 
 def test_a_folder_in_another_place_gives_the_same(finished_run, predictor, submission, tmp_path):
     moved = shutil.copytree(finished_run.paths.raw / "test", tmp_path / "elsewhere" / "clips")
-    table, _ = predict_table(predictor, list_clips([str(moved)]))
+    table = answer(predictor, list_sources([str(moved)])).table
     both = submission.merge(table, on="id", validate="1:1")
     assert len(both) == len(submission)
     for output in OUTPUTS:
@@ -50,7 +53,7 @@ def test_a_csv_in_another_place_keeps_its_order(finished_run, predictor, submiss
     shutil.copytree(finished_run.paths.raw / "test", tmp_path / "clips")
     rows = submission[["id"]][::-1].assign(path=[f"clips/{name}.ogg" for name in submission["id"][::-1]])
     rows.to_csv(tmp_path / "mine.csv", index=False)
-    table, _ = predict_table(predictor, list_clips([str(tmp_path / "mine.csv")]))
+    table = answer(predictor, list_sources([str(tmp_path / "mine.csv")])).table
     assert table["id"].tolist() == submission["id"].tolist()[::-1]
     assert np.abs(table[OUTPUTS].to_numpy() - submission[OUTPUTS].to_numpy()[::-1]).max() < 1e-5
 
@@ -59,23 +62,20 @@ def test_files_alone_and_of_any_name(finished_run, predictor, submission, tmp_pa
     clip = finished_run.paths.raw / "test" / f"{submission['id'][3]}.ogg"
     names = ["목소리 – né.ogg", "001.OGG", "with.dots.wav"]
     files = [shutil.copy(clip, tmp_path / name) for name in names]
-    table, unreadable = predict_table(predictor, list_clips([str(file) for file in files]))
+    answers = answer(predictor, list_sources([str(file) for file in files]))
+    table = answers.table
     assert table["id"].tolist() == ["목소리 – né", "001", "with.dots"]
     assert np.abs(table[OUTPUTS].to_numpy() - submission[OUTPUTS].to_numpy()[3]).max() < 1e-5
-    assert unreadable.empty
+    assert answers.unreadable.empty
 
 
 def test_a_file_that_cannot_be_read_gets_the_prior_and_is_listed(finished_run, predictor, submission, tmp_path):
     good = finished_run.paths.raw / "test" / f"{submission['id'][0]}.ogg"
     (tmp_path / "bad.wav").write_text("not audio")
     (tmp_path / "empty.wav").touch()
-    clips = [
-        ("good", good),
-        ("bad", tmp_path / "bad.wav"),
-        ("empty", tmp_path / "empty.wav"),
-        ("gone", tmp_path / "gone"),
-    ]
-    table, unreadable = predict_table(predictor, clips)
+    sources = [Source("good", good), *(Source(name, tmp_path / f"{name}.wav") for name in ("bad", "empty", "gone"))]
+    answers = answer(predictor, sources)
+    table, unreadable = answers.table, answers.unreadable
     assert table["id"].tolist() == ["good", "bad", "empty", "gone"]
     assert np.abs(table[OUTPUTS].to_numpy()[1:] - predictor.blend.prior).max() < 3e-6
     assert np.abs(table[OUTPUTS].to_numpy()[0] - submission[OUTPUTS].to_numpy()[0]).max() < 1e-5
@@ -84,10 +84,11 @@ def test_a_file_that_cannot_be_read_gets_the_prior_and_is_listed(finished_run, p
 
 
 def test_a_score_does_not_depend_on_its_company(finished_run, predictor, submission):
-    clips = list_clips([str(finished_run.paths.raw / "test.csv")])[:5]
-    together, _ = predictor.predict([path for _, path in clips])
-    alone = np.concatenate([predictor.predict([path])[0] for _, path in clips])
-    assert np.abs(together - alone).max() < 1e-6
+    files = [source.path for source in list_sources([str(finished_run.paths.raw / "test.csv")])[:5]]
+    together, alone = predictor.predict(files), [predictor.predict([file]) for file in files]
+    for name in ("probability", "low", "high", "distance"):
+        apart = np.concatenate([getattr(scores, name) for scores in alone])
+        assert np.abs(getattr(together, name) - apart).max() < 1e-6
 
 
 @pytest.mark.parametrize("case", ["two folders", "twice the same"])
@@ -97,14 +98,14 @@ def test_an_id_that_stands_twice_is_refused(tmp_path, case):
         (tmp_path / folder / "same.wav").touch()
     arguments = [str(tmp_path)] if case == "two folders" else [str(tmp_path / "a/same.wav")] * 2
     with pytest.raises(DataError, match="'same' stands twice"):
-        list_clips(arguments)
+        list_sources(arguments)
 
 
 def test_nothing_to_score_is_said(tmp_path):
     with pytest.raises(DataError, match="no audio files"):
-        list_clips([str(tmp_path)])
+        list_sources([str(tmp_path)])
     with pytest.raises(DataError, match=r"nowhere.wav does not exist"):
-        list_clips([str(tmp_path / "nowhere.wav")])
+        list_sources([str(tmp_path / "nowhere.wav")])
 
 
 def test_an_unfinished_run_is_said(damageable):
@@ -137,4 +138,4 @@ def test_the_command_reads_the_settings_that_made_the_networks(at_home, tmp_path
     """The demo's own settings have other widths and folds; the saved ones count."""
     clip = next((at_home.paths.raw / "test").iterdir())
     assert main(["predict", str(clip), "--config", "demo", "--out", str(tmp_path / "scores.csv")]) == 0
-    assert "1 rows, columns id, fake, real" in capsys.readouterr().out
+    assert "1 rows. fake, real: calibrated" in capsys.readouterr().out

@@ -16,7 +16,7 @@ from fakevoice import lookup, mirror, remote, storage
 from fakevoice.audio import find_audio, read_audio, split_part
 from fakevoice.audit import audit_clips, check_audit, find_missing
 from fakevoice.errors import AudioError, DataError, RemoteError
-from fakevoice.inference import list_clips
+from fakevoice.sources import list_sources
 from fakevoice.storage import TEMPORARY
 
 URL = "memory://bucket/voices"
@@ -351,18 +351,18 @@ def test_what_to_predict_may_lie_at_a_url(store, tmp_path, monkeypatch, argument
     monkeypatch.setenv("FAKEVOICE_HOME", str(tmp_path / "home"))
     store.put(**{"some.csv": b"id,path\none,test/TEST_2.wav\n", "test__TEST_1.wav": wav(tmp_path, 1)})
     store.put(**{"test__TEST_2.wav": wav(tmp_path, 2)})
-    clips = list_clips([argument])
-    assert [clip for clip, _ in clips] == found
+    sources = list_sources([argument])
+    assert [source.id for source in sources] == found
     assert not any(name.endswith(".wav") for name in store.read)
     expected = soundfile.read(tmp_path / "made.wav")[0]
-    np.testing.assert_allclose(read_audio(clips[-1][1], RATE).waveform, expected, atol=1e-4)
-    assert mirror.shown(clips[-1][1]) == f"{URL}/test/TEST_2.wav"
+    np.testing.assert_allclose(read_audio(sources[-1].path, RATE).waveform, expected, atol=1e-4)
+    assert mirror.shown(sources[-1].path) == f"{URL}/test/TEST_2.wav"
 
 
 def test_nothing_to_predict_at_a_url(store, tmp_path, monkeypatch):
     monkeypatch.setenv("FAKEVOICE_HOME", str(tmp_path / "home"))
     with pytest.raises(RemoteError, match=f"{URL}/none: holds no files"):
-        list_clips([f"{URL}/none"])
+        list_sources([f"{URL}/none"])
 
 
 def test_adapters_of_folders_see_names_alone(store, folder):

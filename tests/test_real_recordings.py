@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from fakevoice.config import load_config
-from fakevoice.inference import Predictor, list_clips, predict_table
+from fakevoice.inference import Predictor
 from fakevoice.line import run_line
 from fakevoice.places import data_folder, paths
+from fakevoice.recordings import answer
+from fakevoice.sources import list_sources
 from fakevoice.tables import read_table
 
 REAL = data_folder() / "voices"
@@ -55,7 +57,8 @@ def test_the_line_on_real_recordings(voices, tmp_path, monkeypatch):
     (file,) = paths(config).submissions.glob("voices-*.csv")
     submission = read_table(file, ("id",))
     assert submission["id"].tolist() == read_table(voices / "sample_submission.csv", ("id",))["id"].tolist()
-    table, unreadable = predict_table(Predictor.load(paths(config)), list_clips([str(voices / "test.csv")]))
+    answers = answer(Predictor.load(paths(config)), list_sources([str(voices / "test.csv")]))
+    table = answers.table
     assert table["id"].tolist() == submission["id"].tolist()
     assert np.abs(table[["fake", "real"]] - submission[["fake", "real"]]).to_numpy().max() < 1e-5
-    assert unreadable.empty
+    assert answers.unreadable.empty

@@ -9,9 +9,11 @@ from scipy.special import expit, softmax
 
 from fakevoice import lookup
 from fakevoice.config import load_config
-from fakevoice.inference import Predictor, list_clips, predict_table
+from fakevoice.inference import Predictor
 from fakevoice.line import run_line
 from fakevoice.places import paths
+from fakevoice.recordings import answer
+from fakevoice.sources import list_sources
 from fakevoice.tables import read_table
 from fakevoice.tasks import head_states, membership, network_targets, normalise, one_output_each, targets
 
@@ -136,9 +138,6 @@ def test_a_competition_without_mixing(tmp_path, monkeypatch, task, classes):
     truth = np.stack([solution["label"] == name for name in outputs], axis=1)
     assert lookup.load("metrics", "accuracy").measure(truth, probability) > 0.9
 
-    table, unreadable = predict_table(
-        Predictor.load(paths(config)), list_clips([str(tmp_path / "data/tones/test.csv")])
-    )
-    assert list(table.columns) == ["id", *outputs]
-    assert np.abs(table[outputs].to_numpy() - probability).max() < 1e-5
-    assert unreadable.empty
+    answers = answer(Predictor.load(paths(config)), list_sources([str(tmp_path / "data/tones/test.csv")]))
+    assert np.abs(answers.table[outputs].to_numpy() - probability).max() < 1e-5
+    assert answers.unreadable.empty

@@ -4,6 +4,7 @@ libsndfile decodes (the content decides the format, not the extension), soxr res
 when they are opened.
 """
 
+import io
 import re
 import stat
 from collections.abc import Iterator
@@ -79,16 +80,43 @@ def read_audio(
     """
     file_path, part_s = split_part(path)
     with _opened(file_path) as file:
-        rate_hz, n_channels = file.samplerate, file.channels
-        n_asked, n_there = _seek(path, file, part_s)
-        n_kept = max(1, int(max_duration_s * rate_hz))
-        source = _read_mono(file, min(n_kept + 1, n_asked), mono)
-        is_cut = len(source) > n_kept
-        n_source = min(n_asked, n_there) if is_cut else len(source)
-        is_truncated = n_source < min(n_asked, n_there) or (n_asked > n_there and _claims_more(file))
-        source = source[:n_kept]
-        magnitude = np.abs(source)
-        peak = _checked_peak(path, magnitude, is_truncated)
+        return _decoded(path, file, part_s, sample_rate_hz, max_duration_s, mono)
+
+
+def read_pcm(samples: bytes, source_rate_hz: int, n_channels: int, sample_rate_hz: int, *, mono: Mono) -> Recording:
+    """Raw 16-bit little-endian samples, channels taking turns, as `read_audio` reads them from a WAV file.
+
+    Raises:
+        AudioError: no samples, or an impossible sample rate.
+    """
+    layout = {"samplerate": source_rate_hz, "channels": n_channels, "subtype": "PCM_16", "endian": "LITTLE"}
+    name = f"raw samples at {source_rate_hz} Hz"
+    try:
+        with soundfile.SoundFile(io.BytesIO(samples), format="RAW", **layout) as file:
+            _check_header(name, file)
+            return _decoded(name, file, None, sample_rate_hz, len(samples), mono)
+    except soundfile.LibsndfileError as error:
+        raise AudioError(name, error.error_string) from error
+
+
+def _decoded(
+    path: str | Path,
+    file: soundfile.SoundFile,
+    part_s: tuple[float, float] | None,
+    sample_rate_hz: int,
+    max_duration_s: float,
+    mono: Mono,
+) -> Recording:
+    rate_hz, n_channels = file.samplerate, file.channels
+    n_asked, n_there = _seek(path, file, part_s)
+    n_kept = max(1, int(max_duration_s * rate_hz))
+    source = _read_mono(file, min(n_kept + 1, n_asked), mono)
+    is_cut = len(source) > n_kept
+    n_source = min(n_asked, n_there) if is_cut else len(source)
+    is_truncated = n_source < min(n_asked, n_there) or (n_asked > n_there and _claims_more(file))
+    source = source[:n_kept]
+    magnitude = np.abs(source)
+    peak = _checked_peak(path, magnitude, is_truncated)
     flags = (*("truncated",) * is_truncated, *("cut",) * is_cut, *_flags(source, magnitude, peak, rate_hz))
     waveform = resample(source, rate_hz, sample_rate_hz)
     return Recording(waveform, rate_hz, n_channels, n_source / rate_hz, flags)
@@ -109,14 +137,14 @@ def split_part(path: str | Path) -> tuple[Path, tuple[float, float] | None]:
     return Path(str(path)[: found.start()]), (float(found[1]), float(found[2]))
 
 
-def measure_duration_s(path: str | Path) -> float:
-    """Length of a whole file by its header, as far as the file goes; nothing is decoded.
+def measure_length(path: str | Path) -> tuple[int, int]:
+    """Frames of a whole file by its header, as far as the file goes, and their rate in Hz; nothing is decoded.
 
     Raises:
         AudioError: missing, unreadable, not audio, or an impossible header.
     """
     with _opened(Path(path)) as file:
-        return file.frames / file.samplerate
+        return file.frames, file.samplerate
 
 
 def resample(waveform: np.ndarray, source_rate_hz: int, sample_rate_hz: int) -> np.ndarray:
@@ -209,7 +237,7 @@ def _open_regular(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def _check_header(path: Path, file: soundfile.SoundFile) -> None:
+def _check_header(path: str | Path, file: soundfile.SoundFile) -> None:
     if not MIN_RATE_HZ <= file.samplerate <= MAX_RATE_HZ:
         raise AudioError(path, f"impossible sample rate of {file.samplerate} Hz")
     if file.frames == UNKNOWN_FRAMES:  # libsndfile decodes such a FLAC, then fails to find its end

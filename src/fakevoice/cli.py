@@ -27,7 +27,7 @@ STAGE_HELP = {
 }
 NEEDED = ("predict", "bakeoff", "tune")  # at least one word
 WORDS = {
-    "predict": "PATH or experiment=NAME",
+    "predict": "PATH, - for a list of paths on standard input, or experiment=NAME",
     "bakeoff": "STUDY, VARIANT or key=value",
     "tune": "KEY=LOW..HIGH, KEY='a|b' or key=value",
     "submit": "FILE.csv or key=value",
@@ -110,8 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     _add(to, "bakeoff", "run the variants of a study of the config and compare them", commands.bakeoff)
     tune = _add(to, "tune", "search the values of some keys for the best out-of-fold score", commands.tune)
     tune.add_argument("--trials", metavar="N", type=_count, default=20, help="finished trials in all (default: 20)")
-    predict = _add(to, "predict", "score audio with the trained ensemble", commands.predict)
-    predict.add_argument("--out", metavar="FILE.csv", default="predictions.csv")
+    _add_hearing(to)
     score = to.add_parser("score", help="measure a submission against a solution that holds the labels")
     score.add_argument("submission", type=Path)
     score.add_argument("solution", type=Path)
@@ -128,6 +127,18 @@ def _add_line(to) -> None:
         stage.set_defaults(stage=name)
     for parser in (every, *stages.values()):
         parser.add_argument("--force", action="store_true", help="redo it though it is up to date")
+
+
+def _add_hearing(to) -> None:
+    predict = _add(to, "predict", "score any audio with the trained ensemble", commands.predict)
+    predict.add_argument("--out", metavar="FILE.csv", default="predictions.csv", help="a row for each recording")
+    predict.add_argument("--timeline", metavar="FILE.csv", help="a row for each window of each recording")
+    predict.add_argument("--plot", metavar="FILE.png", help="a picture of the same")
+    stream = _add(to, "stream", "score raw 16-bit samples from standard input as they come", commands.stream)
+    stream.add_argument("--rate", metavar="HZ", type=_count, default=16_000, help="of a channel (default: 16000)")
+    stream.add_argument("--channels", metavar="N", type=_count, default=1)
+    for parser in (predict, stream):
+        parser.add_argument("--hop", metavar="SECONDS", type=float, help="between two windows (default: half a clip)")
 
 
 def _add_looking(to) -> None:

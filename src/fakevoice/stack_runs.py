@@ -1,4 +1,4 @@
-"""Runs the stacker over all folds: the columns it reads, its out-of-fold and test logits, what it looks at."""
+"""Runs the stacker over all folds: the columns it reads, its out-of-fold and test logits, the range of its columns."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +8,7 @@ import pandas as pd
 
 from fakevoice.cache import CachedFeature, scored_splits
 from fakevoice.config import Config
+from fakevoice.novelty import RANGE, Range
 from fakevoice.places import Paths
 from fakevoice.stacker import check_oof, column_names, fit_fold, predict_logits, save_boosters
 from fakevoice.storage import read_array, write_array
@@ -41,7 +42,8 @@ def stack(config: Config, paths: Paths, scenes: pd.DataFrame, pooled: Path) -> l
     Returns:
         The files written.
     """
-    folder, folds = paths.stage("stack"), _folds(config, paths, scenes, pooled)
+    columns = CachedFeature(pooled, "scenes").all()
+    folder, folds = paths.stage("stack"), _folds(config, paths, scenes, pooled, columns)
     target, fold = folds[0].target, folds[0].fold
     for left in folder.glob("*.npy"):  # the ensemble reads what lies here: no clips of an earlier run
         left.unlink()
@@ -56,16 +58,19 @@ def stack(config: Config, paths: Paths, scenes: pd.DataFrame, pooled: Path) -> l
     arrays = {"oof": logits} | {split: np.stack([new[split] for new in new_logits]) for split in folds[0].new}
     for split, array in arrays.items():
         write_array(folder / f"{split}.npy", array)
+    if columns.shape[1]:
+        Range.fit(columns, config.seed).save(folder / RANGE)
+        outputs.append(folder / RANGE)
     importance = pd.DataFrame(np.mean(gains, axis=0).T, columns=config.outputs)
     importance.insert(0, "column", column_names(config))
     write_table(folder / "importance.csv", importance)
     return [*outputs, *(folder / f"{split}.npy" for split in arrays), folder / "importance.csv"]
 
 
-def _folds(config: Config, paths: Paths, scenes: pd.DataFrame, pooled: Path) -> list[_Fold]:
+def _folds(config: Config, paths: Paths, scenes: pd.DataFrame, pooled: Path, columns: np.ndarray) -> list[_Fold]:
     trained, splits, networks = paths.stage("train"), scored_splits(pooled), list(config.networks)
     oof = [read_array(trained / f"oof-{network}.npy") for network in networks]
-    columns = np.concatenate([CachedFeature(pooled, "scenes").all(), *oof], axis=1)
+    columns = np.concatenate([columns, *oof], axis=1)
     chains = {split: [read_array(trained / f"{split}-{network}.npy") for network in networks] for split in splits}
     new = {split: CachedFeature(pooled, split).all() for split in splits}
     target, fold = targets(scenes["state"], config), scenes["fold"].to_numpy(np.int64)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from fakevoice import mirror
-from fakevoice.audio import measure_duration_s
+from fakevoice.audio import measure_length
 from fakevoice.clip_tables import (
     class_recordings,
     clip_table,
@@ -132,7 +132,8 @@ def _windows(folder: Path, classes: list[str], window_s: float) -> pd.DataFrame:
 def _parts(recording: Path, window_s: float) -> list[str]:
     """Fragments of the windows; one of no fragment stands for a recording that cannot be read."""
     try:
-        duration_s = measure_duration_s(recording)
+        n_frames, rate_hz = measure_length(recording)
+        duration_s = n_frames / rate_hz
     except AudioError:
         duration_s = 0.0
     if duration_s == 0:

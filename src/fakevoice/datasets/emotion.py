@@ -5,8 +5,6 @@ no emotion.
 """
 
 import re
-import shutil
-import subprocess
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -14,8 +12,9 @@ import pandas as pd
 from fakevoice import mirror
 from fakevoice.audio import find_audio
 from fakevoice.clip_tables import audio_below, clip_table, even_guess, list_names, refuse_classes, refuse_same_ids
-from fakevoice.errors import DataError
-from fakevoice.storage import atomic_file, remove_temporaries
+from fakevoice.errors import AudioError, DataError
+from fakevoice.storage import remove_temporaries
+from fakevoice.videos import VIDEOS, extract_audio, has_ffmpeg
 from fakevoice.workers import run_parallel
 
 EXPECTS = """\
@@ -26,7 +25,6 @@ Audio, or videos (.mp4, .mov, .mkv, .avi, .webm, .m4a): these need ffmpeg, and b
 
 CLASSES = ["happiness", "surprise", "neutral", "fear", "disgust", "anger", "sadness"]
 N_PER_CLASS = 50
-VIDEOS = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4a"})
 NAME = re.compile(r"(?:.*/)?(actor[0-9]+)[_/]([0-9]{1,9})", re.IGNORECASE)
 TESTS = ("test/", "audio/test/")
 
@@ -84,13 +82,11 @@ def make(folder: Path) -> None:
             f"{mirror.shown(folder)}: {len(stale)} videos have no audio there, and are not turned into it from a URL: "
             "run ./run.sh prepare on a local copy once, and upload its folder audio/"
         )
-    ffmpeg = shutil.which("ffmpeg")
-    if ffmpeg is None:
+    if not has_ffmpeg():
         raise DataError(f"{folder}: {len(stale)} videos must be turned into audio: install ffmpeg and run again")
     for home in ("audio", "audio/test"):
         remove_temporaries(folder / home)  # of a run that was killed: they would be read as recordings
-    jobs = [(ffmpeg, video, target) for video, target in stale]
-    failed = [problem for problem in run_parallel(_extract_audio, jobs, "audio of videos", "videos") if problem]
+    failed = [problem for problem in run_parallel(_extract_audio, stale, "audio of videos", "videos") if problem]
     if failed:
         raise DataError(f"{folder}: {len(failed)} videos give no audio: {list_names(failed)}; mend or remove them")
 
@@ -131,15 +127,11 @@ def _is_newer(audio: Path, video: Path) -> bool:
     return audio.is_file() and audio.stat().st_mtime_ns >= video.stat().st_mtime_ns
 
 
-def _extract_audio(job: tuple[str, Path, Path]) -> str:
+def _extract_audio(job: tuple[Path, Path]) -> str:
     """Write the audio of one video; what went wrong, or nothing."""
-    ffmpeg, video, target = job
-    options = ["-vn", "-ac", "1", "-c:a", "pcm_s16le", "-bitexact", "-f", "wav"]
+    video, target = job
     try:
-        with atomic_file(target) as file:
-            command = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", f"file:{video}", *options, f"file:{file.name}"]
-            subprocess.run(command, check=True, capture_output=True, text=True, errors="replace")
-    except subprocess.CalledProcessError as error:
-        lines = error.stderr.strip().splitlines() or ["no reason given"]
-        return f"{video.name} ({lines[-1]})"
+        extract_audio(video, target)
+    except AudioError as error:
+        return f"{video.name} ({error.reason})"
     return ""

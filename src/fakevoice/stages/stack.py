@@ -11,11 +11,11 @@ READS = ("seed", "task", "classes", "folds", "pooled", "statistics", "networks",
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
-    return ["stacker", "stack_runs", "tasks", *(f"statistics/{name}" for name in config.statistics)]
+    return ["stacker", "stack_runs", "tasks", "novelty", *(f"statistics/{name}" for name in config.statistics)]
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
-    """Write the models of every fold, ``oof.npy``, ``<split>.npy`` and ``importance.csv``."""
+    """Write the models of every fold, ``oof.npy``, ``<split>.npy``, ``importance.csv`` and ``range.safetensors``."""
     from fakevoice.stack_runs import stack
     from fakevoice.storage import read_json
     from fakevoice.tables import SCENE_TEXT, read_table

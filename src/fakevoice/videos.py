@@ -1,0 +1,37 @@
+"""The sound of a video, by ffmpeg: 16-bit mono WAV at the video's own rate."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from fakevoice.errors import AudioError
+from fakevoice.storage import atomic_file
+
+VIDEOS = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4a"})
+OPTIONS = ("-vn", "-ac", "1", "-c:a", "pcm_s16le", "-bitexact", "-f", "wav")
+LONGEST_S = 600  # of work on one video
+
+
+def has_ffmpeg() -> bool:
+    """Whether the sound of a video can be had."""
+    return shutil.which("ffmpeg") is not None
+
+
+def extract_audio(video: Path, target: Path) -> None:
+    """Write the sound of a video, whole or not at all.
+
+    Raises:
+        AudioError: no ffmpeg, no such video, or one without sound.
+    """
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        raise AudioError(video, "a video, whose sound ffmpeg would take out: install ffmpeg")
+    try:
+        with atomic_file(target) as file:
+            command = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", f"file:{video}", *OPTIONS, f"file:{file.name}"]
+            subprocess.run(command, check=True, capture_output=True, text=True, errors="replace", timeout=LONGEST_S)
+    except subprocess.CalledProcessError as error:
+        lines = error.stderr.strip().splitlines() or ["no reason given"]
+        raise AudioError(video, lines[-1]) from error
+    except subprocess.TimeoutExpired as error:
+        raise AudioError(video, f"ffmpeg took more than {LONGEST_S} s") from error
