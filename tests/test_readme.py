@@ -2,8 +2,6 @@
 
 import os
 import re
-import shlex
-import shutil
 import subprocess
 import sys
 
@@ -12,14 +10,12 @@ import pytest
 import soundfile
 
 from fakevoice import cli
-from fakevoice.config import REPOSITORY, load_config
+from fakevoice import config as config_module
+from fakevoice.config import REPOSITORY
+from tests import documents
 
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```\w*\n(.*?)```", README, flags=re.DOTALL)
-LINES = [line for block in BLOCKS for line in block.splitlines()]
-COMMANDS = [
-    line[line.index("./run.sh") :] for line in [*LINES, *re.findall(r"`([^`\n]+)`", README)] if "./run.sh " in line
-]
+README = documents.read(REPOSITORY / "README.md")
+BLOCKS, COMMANDS = documents.blocks(README), documents.commands(README)
 QUICK = ["folds.n_folds=2", "networks.level.training.n_epochs=1", "stacker.n_rounds=5", "ensemble.n_bootstrap=10"]
 
 
@@ -53,24 +49,18 @@ def test_there_are_commands():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_can_be_typed(command):
-    words = [word for word in shlex.split(command, comments=True)[1:] if word not in ("|", "...")]
-    if words[0] in ("test", "bench"):
-        return
-    options = cli._parser().parse_args(words)
-    settings = [word for word in getattr(options, "words", []) if "=" in word]
-    name = getattr(options, "config", "") or "demo"
-    assert f"# configs/{name}.yaml" in README or load_config(name, settings)  # what the reader adds is tried below
+def test_a_command_can_be_typed(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(config_module, "CONFIGS", documents.write_configs(tmp_path / "configs", README))
+    documents.check_command(command)
 
 
 def test_what_the_reader_is_told_to_add_runs(tmp_path):
     """Every block that names a file is that file, in a copy of the project; then the two commands below them."""
-    for folder in ("src", "configs"):
-        shutil.copytree(REPOSITORY / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    files = [block.split("\n", 1) for block in BLOCKS if re.match(r"# (src|configs)/", block)]
-    assert [first.split("/")[-1] for first, _ in files] == ["level.py", "averager.py", "mine.yaml"]
-    for first, content in files:
-        (tmp_path / first.removeprefix("# ")).write_text(content)
+    documents.copy_project(tmp_path)
+    files = documents.files(README)
+    assert [path.split("/")[-1] for path in files] == ["level.py", "averager.py", "mine.yaml"]
+    for path, content in files.items():
+        (tmp_path / path).write_text(content)
     rng = np.random.default_rng(0)
     for folder, loudness in (("REAL", 0.1), ("FAKE", 0.01), ("test", 0.1)):
         (tmp_path / "data" / "mine" / folder).mkdir(parents=True)

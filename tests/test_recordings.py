@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import signal
 import subprocess
 import sys
 
@@ -224,3 +225,18 @@ def test_a_pipe_is_answered_before_it_ends(at_home, long):
         assert first["end_s"] == 2.5 and not first["is_whole"]
         rest, _ = process.communicate(raw[hop:], timeout=120)
     assert process.returncode == 0 and len(rest.splitlines()) == 4
+
+
+def test_who_reads_may_have_heard_enough(at_home, long):
+    """As `| head -1` does: no traceback."""
+    sound, _ = soundfile.read(long, dtype="int16")
+    command = [sys.executable, "-m", "fakevoice", "stream", "--config", "demo", "--rate", str(RATE), "--channels", "2"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, cwd=REPOSITORY / "src") as process:
+        process.stdin.write(sound.tobytes())
+        process.stdin.flush()
+        assert process.stdout.readline()
+        process.stdout.close()
+        process.stdin.close()
+        assert process.stderr.read() == b""
+        assert process.wait(120) == 128 + signal.SIGPIPE

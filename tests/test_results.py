@@ -1,6 +1,7 @@
 """The tables of a run: what they hold, which clips they are of, and that a report can read them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -23,9 +24,14 @@ def run(damageable):
 
 def test_what_a_run_of_scenes_has(run):
     tables = results.collect(run)
-    assert list(tables) == ["members", "by_fold"]  # mixed scenes have no one group; nothing is known of the test
+    assert list(tables) == ["members", "by_fold", "epochs"]  # mixed scenes have no one group; no labels of the test
     assert tables["members"]["member"].tolist() == ["mel", "mfcc", "stack", "ensemble"]
     assert len(tables["by_fold"]) == 4 * run.config.folds.n_folds
+
+
+def test_without_networks_there_are_no_epochs_to_tell_of(run):
+    assert run.config.epoch_measures and len(results._epochs(run))
+    assert results._epochs(replace(run, config=run.config.model_copy(update={"networks": {}}))).empty
 
 
 def test_by_fold_is_the_metric_of_the_scenes_of_that_fold(damageable):

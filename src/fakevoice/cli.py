@@ -4,6 +4,7 @@ Nothing heavy is imported before it is known to be needed.
 """
 
 import argparse
+import os
 import signal
 import sys
 import textwrap
@@ -65,6 +66,10 @@ def _run(arguments: list[str] | None) -> int:
         _stop_workers()
         print("fakevoice: stopped; the same command goes on where it was", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # who reads has heard enough, as `| head` has
+        _stop_workers()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is not written at the end either
+        return 128 + signal.SIGPIPE
     except SystemExit as stop:
         _stop_workers()
         return stop.code
@@ -136,7 +141,7 @@ def _add_hearing(to) -> None:
     predict.add_argument("--plot", metavar="FILE.png", help="a picture of the same")
     stream = _add(to, "stream", "score raw 16-bit samples from standard input as they come", commands.stream)
     stream.add_argument("--rate", metavar="HZ", type=_count, default=16_000, help="of a channel (default: 16000)")
-    stream.add_argument("--channels", metavar="N", type=_count, default=1)
+    stream.add_argument("--channels", metavar="N", type=_count, default=1, help="which take turns (default: 1)")
     for parser in (predict, stream):
         parser.add_argument("--hop", metavar="SECONDS", type=float, help="between two windows (default: half a clip)")
 
@@ -144,9 +149,9 @@ def _add_hearing(to) -> None:
 def _add_looking(to) -> None:
     _add(to, "report", "one HTML page about a finished run, in English and Korean", commands.report)
     board = _add(to, "tensorboard", "learning curves of all experiments in the browser", commands.tensorboard)
-    board.add_argument("--port", type=int, default=6006)
+    board.add_argument("--port", metavar="N", type=int, default=6006, help="of this machine (default: 6006)")
     notebooks = _add(to, "notebooks", "the notebooks in JupyterLab", commands.notebooks)
-    notebooks.add_argument("--port", type=int, default=8888)
+    notebooks.add_argument("--port", metavar="N", type=int, default=8888, help="of this machine (default: 8888)")
 
 
 def _add_board(to) -> None:

@@ -121,7 +121,8 @@ def _answers(cuts: list[_Cut], scores: Scores, config: Config) -> Answers:
             note = f"not readable ({reason}): the prior"
         else:
             note = range_note(found.distance[counted])
-        rows.append({"id": cut.source.id, **_columns(values, config), "n_windows": int(counted.sum()), "note": note})
+        numbers = {name: float(value) for name, value in _columns(values, config).items()}
+        rows.append({"id": cut.source.id, **numbers, "n_windows": int(counted.sum()), "note": note})
         timelines.append(_timeline(cut, found, config))
     unreadable = pd.DataFrame(unreadable, columns=["id", "path", "reason"])
     return Answers(pd.DataFrame(rows), pd.concat(timelines, ignore_index=True), unreadable)

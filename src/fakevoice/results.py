@@ -112,7 +112,7 @@ def _slices(truth: pd.DataFrame, columns: list[str]) -> dict[str, np.ndarray]:
 
 
 def _epochs(run: Run) -> pd.DataFrame:
-    if not run.config.epoch_measures:
+    if not (run.config.epoch_measures and run.config.networks):
         return pd.DataFrame()
     curves = [
         read_table(run.paths.stage("train") / network / f"fold{index}" / "epochs.csv").assign(network=network)

@@ -45,9 +45,9 @@ def draw_timeline(timeline: pd.DataFrame, files: dict[str, Path], outputs: list[
         except AudioError as error:
             above.text(0.5, 0.5, error.reason, ha="center", transform=above.transAxes)
             above.set(xlabel="time (s)", ylabel="frequency (Hz)")
-        above.set(title=str(name), xlim=(0, end_s or 1))
+        above.set(title=str(name), xlim=(0, 1.02 * end_s or 1))
         draw_probabilities(below, rows.assign(end_s=rows["end_s"].where(rows["end_s"] > 0, end_s)), outputs)
-        below.set_xlim(0, end_s or 1)
+        below.set_xlim(0, 1.02 * end_s or 1)
     return figure
 
 
@@ -66,4 +66,4 @@ def draw_probabilities(axes: Axes, rows: pd.DataFrame, outputs: list[str]) -> No
     axes.set(xlabel="end of the window (s)", ylabel="probability", ylim=(-0.02, 1.02))
     axes.set_yticks(np.linspace(0, 1, 5))
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper right", fontsize=8)
+    axes.legend(loc="best", fontsize=8)
