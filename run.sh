@@ -46,7 +46,7 @@ case "${1:-}" in
   bench)  # ONNX Runtime, beside which it measures, is an extra
     install requirements-extra.txt
     exec "$python" "$here/benchmarks/all.py" "${@:2}" ;;
-  notebooks)  # so is JupyterLab
+  notebooks | export)  # so are JupyterLab and what writes ONNX
     install requirements-extra.txt ;;
 esac
 exec "$python" -m fakevoice "$@"

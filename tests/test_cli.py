@@ -15,8 +15,8 @@ from fakevoice.config import REPOSITORY
 from fakevoice.line import STAGES
 
 COMMANDS = (
-    *("all", *STAGES, "status", "doctor", "bakeoff", "tune", "predict", "stream", "score", "report"),
-    *("tensorboard", "notebooks", "submit", "leaderboard"),
+    *("all", *STAGES, "status", "doctor", "bakeoff", "tune", "predict", "stream", "monitor", "serve", "score"),
+    *("report", "tensorboard", "notebooks", "export", "submit", "leaderboard"),
 )
 
 
@@ -209,3 +209,29 @@ def test_tuning_is_told_what_was_typed(monkeypatch, capsys):
     first, second = map(eval, capsys.readouterr().out.splitlines())
     assert first == ("demo", ["stacker.n_leaves=3..7", "seed=1"], 4)
     assert second == ("demo", ["stacker.n_leaves=3..7"], 20)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_that_comes_in_a_finaliser_is_heard_all_the_same(number, code):
+    """Python ignores what is raised there; the command would go on to its end."""
+    lines = [
+        "import os, signal, sys, time",
+        "from fakevoice import cli, commands",
+        "signal.signal(signal.SIGINT, signal.default_int_handler)",
+        "cli.STOP_AGAIN_S = 0.2",
+        "class Swallows:",
+        "    def __del__(self):",
+        f"        os.kill(os.getpid(), {int(number)})",
+        "        time.sleep(0.01)",
+        "def work(options):",
+        "    Swallows()",
+        "    time.sleep(30)",
+        "commands.status = work",
+        "sys.exit(cli.main(['status']))",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], cwd=REPOSITORY / "src", capture_output=True, timeout=25, text=True
+    )
+    assert "Exception ignored" in done.stderr
+    assert done.returncode == code, done.stderr

@@ -58,7 +58,7 @@ def test_null_takes_a_part_of_the_parent_out(tmp_path):
 
 
 def test_an_unknown_preset_hears_which_there_are():
-    assert "no preset 'huge'; valid: backbones, large, small" in refusal("preset=huge")
+    assert "no preset 'huge'; valid: backbones, edge, large, small" in refusal("preset=huge")
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,18 @@ def test_every_page_is_in_the_index():
     assert set(PAGES) - {DOCS / "README.md"} <= listed
 
 
+def test_how_every_command_is_tried_is_told():
+    """Each command has one row, and each file that a row names tries it."""
+    rows = re.findall(r"^\| (`.+?) \| (.+?) \| (.*?) \|$", TEXT[DOCS / "reference" / "tested.md"], flags=re.MULTILINE)
+    told = [command for commands, _, _ in rows for command in re.findall(r"`([\w ]+)`", commands)]
+    known = cli._parser()._subparsers._group_actions[0].choices
+    assert sorted(told) == sorted([*known, "bench", "test"])
+    for commands, _, files in rows:
+        for file in re.findall(r"`(tests/\w+\.py)`", files):
+            text = (REPOSITORY / file).read_text(encoding="utf-8")
+            assert any(re.search(rf"\b{command}\b", text) for command in re.findall(r"`(\w+)`", commands)), file
+
+
 @pytest.mark.parametrize(
     ("page", "command"), COMMANDS, ids=lambda value: named(value) if isinstance(value, Path) else value
 )

@@ -292,3 +292,63 @@ def test_a_broken_folds_csv_is_refused(tmp_path, text):
     (tmp_path / "folds.csv").write_text(text)
     with pytest.raises(FoldsError, match=r"folds\.csv"):
         folds.read_folds(tmp_path / "folds.csv", "demo")
+
+
+def later(*clips: tuple[str, str, str]) -> pd.DataFrame:
+    """The known clips and some new ones: id, label, and the group that is made of them now."""
+    new = pd.DataFrame(clips, columns=["id", "label", "group"])
+    return pd.concat([new, CLIPS], ignore_index=True)  # numbers and order of the known ones have changed
+
+
+def test_known_clips_keep_their_folds_and_new_ones_join_their_group():
+    known = made(CLIPS)
+    clips = later(("n1", "fake", "f3"), ("n2", "real", "r0"), ("n3", "fake", "alone"), ("n4", "fake", "alone"))
+    rows = folds.extend_folds(known, clips, clips["group"], N_FOLDS)
+    of = rows.set_index("id")
+    assert rows["id"].tolist() == clips["id"].tolist()
+    for column in ("group", "label", "fold"):
+        assert of.loc[known["id"], column].tolist() == known[column].tolist()
+    for new, group in (("n1", "f3"), ("n2", "r0")):
+        assert of.at[new, "fold"] == known.set_index("group")["fold"][group].iloc[0] and of.at[new, "group"] == group
+    assert of.at["n3", "group"] == of.at["n4", "group"] == "g000000" and of.at["n3", "fold"] == of.at["n4", "fold"]
+    folds.check_folds(rows, clips, N_FOLDS)
+
+
+def test_new_groups_go_where_there_are_fewest_of_their_label():
+    known = made(CLIPS)
+    few = known[~((known["fold"] == 1) & (known["label"] == "real")) | known["group"].isin(["r1"])]
+    clips = CLIPS[CLIPS["id"].isin(few["id"])]
+    clips = pd.concat([clips, clips_with(["real"] * 3, ["a", "b", "c"]).assign(id=["x", "y", "z"])], ignore_index=True)
+    rows = folds.extend_folds(few, clips, clips["group"], N_FOLDS).set_index("id")
+    assert rows.loc[["x", "y", "z"], "fold"].tolist() == [1, 1, 1] and rows.loc[["x", "y", "z"], "group"].nunique() == 3
+
+
+def test_new_groups_of_a_known_channel_go_to_its_fold():
+    known = made(CLIPS)
+    clips = later(*((f"n{i}", "fake", f"new{i}") for i in range(6)))
+    fold_of = known.set_index("group")["fold"].groupby(level=0).first()
+    channel_of = dict(fold_of.map({0: "a", 1: "b", 2: "c"})) | {f"new{i}": "abc"[i % 3] for i in range(6)}
+    rows = folds.extend_folds(known, clips, clips["group"].map(channel_of), N_FOLDS)
+    assert rows["fold"].tolist()[:6] == [0, 1, 2, 0, 1, 2]
+
+
+def test_a_new_clip_stays_with_its_group_whatever_it_was_recorded_with():
+    known = made(CLIPS)
+    clips, group = later(("n", "fake", "f3")), known.set_index("group")["fold"].groupby(level=0).first()
+    other = (group["f3"] + 1) % N_FOLDS
+    channel = clips["group"].map(group).where(clips["id"] != "n", other)
+    rows = folds.extend_folds(known, clips, channel, N_FOLDS).set_index("id")
+    assert rows.at["n", "fold"] == group["f3"]
+
+
+def test_names_of_new_groups_are_nobodys():
+    known = made(CLIPS.assign(group=CLIPS["group"].map(lambda name: f"g{int(name[1:]) + 15 * (name[0] == 'r'):06d}")))
+    clips = known[["id", "label", "group"]]
+    clips = pd.concat([clips.assign(group="made" + clips["group"]), clips_with(["fake"], ["g000003"]).assign(id="n")])
+    rows = folds.extend_folds(known, clips.reset_index(drop=True), clips["group"], N_FOLDS).set_index("id")
+    assert rows.at["n", "group"] == "g000030"
+
+
+def test_clips_that_are_gone_leave_their_rows():
+    rows = folds.extend_folds(made(CLIPS), CLIPS.iloc[5:], CLIPS["group"].iloc[5:], N_FOLDS)
+    assert rows["id"].tolist() == CLIPS["id"].tolist()[5:]

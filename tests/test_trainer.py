@@ -85,6 +85,18 @@ def test_it_learns_and_leaves_weights_curve_and_events(job):
     assert list(job.tensorboard.glob("events.*"))
 
 
+def test_looking_at_the_held_out_fold_changes_no_weight(job):
+    looked, not_looked = elsewhere(job, "looked"), elsewhere(job, "not")
+    config = job.config.model_copy(update={"epoch_measures": []})
+    assert job.config.epoch_measures
+    weights = [train_fold(each).read_bytes() for each in (looked, replace(not_looked, config=config))]
+    assert weights[0] == weights[1]
+    assert (
+        "auc" in (looked.folder / "epochs.csv").read_text()
+        and "auc" not in (not_looked.folder / "epochs.csv").read_text()
+    )
+
+
 def interrupt_after(n_epochs: int, monkeypatch) -> None:
     """Stop the training as Ctrl-C would, right after a checkpoint."""
     save, count = trainer._save_checkpoint, []

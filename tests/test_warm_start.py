@@ -36,14 +36,35 @@ def test_a_warm_start_has_three_parts(at_home, word):
         config_of(at_home, f"networks.mel.warm_start={word}")
 
 
-def test_other_folds_of_the_same_competition_are_a_leak(damageable):
+@pytest.fixture
+def with_folds(damageable):
+    """Writes folds.csv of the run that starts from another one, a change of that one's lines."""
+
+    def write(change) -> None:
+        own = paths(config_of(damageable)).stage("folds")
+        own.mkdir(parents=True, exist_ok=True)
+        header, *rows = (damageable.paths.stage("folds") / "folds.csv").read_text().splitlines()
+        (own / "folds.csv").write_text("\n".join([header, *change(rows)]) + "\n")
+
+    return write
+
+
+def test_other_folds_of_the_same_competition_are_a_leak(damageable, with_folds):
     config = config_of(damageable)
-    own = paths(config).stage("folds")
-    own.mkdir(parents=True)
-    lines = (damageable.paths.stage("folds") / "folds.csv").read_text().splitlines()
-    (own / "folds.csv").write_text("\n".join([lines[0], *reversed(lines[1:])]))
-    with pytest.raises(LeakError, match="saw held-out clips"):
+    with_folds(lambda rows: [*rows[1:], rows[0][:-1] + str(1 - int(rows[0][-1]))])
+    with pytest.raises(LeakError, match=r"saw held-out clips \(1 of them"):
         check_warm_start(config.networks["mel"], config, paths(config))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda rows: rows[::-1], lambda rows: [*rows, "demo,NEW,g999999,fake,1"], lambda rows: rows[3:]],
+    ids=["order", "new", "gone"],
+)
+def test_folds_in_which_no_clip_has_moved_are_none(damageable, with_folds, change):
+    config = config_of(damageable)
+    with_folds(change)
+    check_warm_start(config.networks["mel"], config, paths(config))
 
 
 def test_a_tuned_run_goes_stale_with_the_weights_that_it_started_from(damageable):

@@ -26,9 +26,11 @@ STAGE_HELP = {
     "submission": "the checked CSV and a line in submissions/log.csv",
     "results": "tables by member, fold and kind of clip, beside what was published",
 }
-NEEDED = ("predict", "bakeoff", "tune")  # at least one word
+STOP_AGAIN_S = 10.0  # longer than any tidying up takes
+NEEDED = ("predict", "monitor", "bakeoff", "tune")  # at least one word
 WORDS = {
     "predict": "PATH, - for a list of paths on standard input, or experiment=NAME",
+    "monitor": "FOLDER, FILE, - for a list of paths on standard input, or experiment=NAME",
     "bakeoff": "STUDY, VARIANT or key=value",
     "tune": "KEY=LOW..HIGH, KEY='a|b' or key=value",
     "submit": "FILE.csv or key=value",
@@ -55,7 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(arguments: list[str] | None) -> int:
     options = parse(arguments)
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as a shell sets it for what runs behind it
+            signal.signal(number, _stop)
     warnings.formatwarning = _plain_warning
     try:
         return options.run(options) or 0
@@ -91,10 +95,22 @@ def _plain_warning(message: Warning, *where: object) -> str:
 
 
 def _stop(signal_number: int, frame) -> None:
+    """End the command, and again where nobody heard: what is raised in a finaliser is ignored by Python."""
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, partial(_stop_again, signal_number))
+        signal.setitimer(signal.ITIMER_REAL, STOP_AGAIN_S)
+    _stop_again(signal_number)
+
+
+def _stop_again(signal_number: int, *of_the_alarm: object) -> None:
+    if signal_number == signal.SIGINT:
+        raise KeyboardInterrupt
     raise SystemExit(128 + signal_number)
 
 
 def _stop_workers() -> None:
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0)  # it was heard
     if "joblib" in sys.modules:
         from joblib.externals.loky import get_reusable_executor
 
@@ -121,12 +137,16 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("solution", type=Path)
     score.set_defaults(run=commands.score)
     _add_looking(to)
+    export = _add(to, "export", "the trained networks as ONNX and TorchScript, with a model card", commands.export)
+    export.add_argument("--out", metavar="FOLDER", type=Path, help="default: export/ of the run")
+    export.add_argument("--int8", action="store_true", help="also in eight bits, and what that costs in score")
     _add_board(to)
     return parser
 
 
 def _add_line(to) -> None:
     every = _add(to, "all", "every stage that is not up to date", commands.run_all, verify=True)
+    every.add_argument("--resume-from", metavar="RUN", default="", help="go on from the weights of an earlier run")
     stages = {name: _add(to, name, text, commands.run_stage, verify=True) for name, text in STAGE_HELP.items()}
     for name, stage in stages.items():
         stage.set_defaults(stage=name)
@@ -142,8 +162,22 @@ def _add_hearing(to) -> None:
     stream = _add(to, "stream", "score raw 16-bit samples from standard input as they come", commands.stream)
     stream.add_argument("--rate", metavar="HZ", type=_count, default=16_000, help="of a channel (default: 16000)")
     stream.add_argument("--channels", metavar="N", type=_count, default=1, help="which take turns (default: 1)")
+    serve = _add(to, "serve", "a page and an API that score recordings and the microphone", commands.serve)
+    serve.add_argument("--port", metavar="N", type=_port, default=8000, help="0 takes a free one (default: 8000)")
+    serve.add_argument("--host", default="127.0.0.1", help="another than this machine's own needs --token")
+    serve.add_argument("--token", metavar="WORD", default="", help="asked of everybody (default: FAKEVOICE_TOKEN)")
+    _add_monitor(to)
     for parser in (predict, stream):
         parser.add_argument("--hop", metavar="SECONDS", type=float, help="between two windows (default: half a clip)")
+
+
+def _add_monitor(to) -> None:
+    text = "whether clips that come in are still what training covered: 0 fine, 10 watch, 20 retrain"
+    monitor = _add(to, "monitor", text, commands.monitor)
+    monitor.add_argument("--out", metavar="FOLDER", type=Path, help="default: monitor/ of the run")
+    monitor.add_argument("--watch", action="store_true", help="go on, and hear what is new at every look")
+    monitor.add_argument("--every", metavar="SECONDS", type=_seconds, default=60.0, help="between looks (default: 60)")
+    monitor.add_argument("--port", metavar="N", type=_port, default=9108, help="of /metrics (default: 9108; 0: any)")
 
 
 def _add_looking(to) -> None:
@@ -179,6 +213,18 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 def _count(text: str) -> int:
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+def _seconds(text: str) -> float:
+    if not 0 < (number := float(text)) < float("inf"):
+        raise argparse.ArgumentTypeError("more than 0")
+    return number
+
+
+def _port(text: str) -> int:
+    if not 0 <= (number := int(text)) < 2**16:
+        raise argparse.ArgumentTypeError("from 0 to 65535")
     return number
 
 

@@ -21,7 +21,17 @@ MOST_SHOWN = 20  # recordings; more are in the file
 
 def run_all(options: Namespace) -> None:
     """Every stage that is not up to date."""
+    if options.resume_from:
+        from fakevoice.resuming import comparison, extend_folds, resumed_words
+
+        if options.force:
+            raise ConfigError("--force makes new folds, and the earlier weights have seen them: not with --resume-from")
+        config = options.config or _found_config(options.words)
+        options.words = resumed_words(config, options.words, options.resume_from)
+        extend_folds(_config(options), options.resume_from)
     _run_line(options, "results", "all" if options.force else "")
+    if options.resume_from:
+        print(comparison(_config(options), options.resume_from))
 
 
 def run_stage(options: Namespace) -> None:
@@ -167,6 +177,43 @@ def stream(options: Namespace) -> None:
         print(json.dumps(as_dict(reply, predictor.config)), flush=True)
 
 
+def monitor(options: Namespace) -> int | None:
+    """Hold clips that came in against the run, once or again and again."""
+    from fakevoice import remote
+    from fakevoice.config import load_config
+    from fakevoice.extraction import pooled_names
+    from fakevoice.incoming import find_reference, hear, list_clips
+    from fakevoice.inference import Predictor
+    from fakevoice.monitor_page import text, write_page
+    from fakevoice.monitoring import EXIT_CODES, judge
+    from fakevoice.places import paths
+
+    asked = [word for word in options.words if "=" not in word or remote.is_url(word) or Path(word).exists()]
+    overrides = [word for word in options.words if word not in asked]
+    config = load_config(options.config or _found_config(overrides), overrides)
+    if not asked:
+        raise ConfigError("monitor: name a folder, files, or - for a list of paths on standard input")
+    predictor, folder = Predictor.load(paths(config)), options.out or paths(config).run / "monitor"
+    if options.watch:
+        from fakevoice.watching import Watcher, watch
+
+        watch(Watcher(predictor, asked, folder), options.every, options.port)
+    sources, reference = list_clips(asked, config.data.cache_gb), find_reference(predictor)
+    clips, unreadable = hear(predictor, sources, reference.kind)
+    made_by = predictor.config
+    findings = judge(reference, clips, len(unreadable), made_by.outputs, pooled_names(made_by))
+    page = write_page(folder, findings, reference, clips, unreadable, made_by)
+    print(f"{text(findings, made_by)}\n{page}")
+    return EXIT_CODES[findings.verdict]
+
+
+def serve(options: Namespace) -> None:
+    """The page and its API, until a signal ends it."""
+    from fakevoice.service import serve
+
+    serve(_config(options), options.host, options.port, options.token or os.environ.get("FAKEVOICE_TOKEN", ""))
+
+
 def score(options: Namespace) -> None:
     """Measure a submission against a solution."""
     from fakevoice.measuring import measure_submission
@@ -180,6 +227,13 @@ def report(options: Namespace) -> None:
 
     page = write_report(_config(options))
     print(f"{page} (one file, {page.stat().st_size / 1e6:.1f} MB; its pictures lie beside it)")
+
+
+def export(options: Namespace) -> None:
+    """Write the networks of a finished run as files that need none of this."""
+    from fakevoice.export import export
+
+    print(export(_config(options), options.out, options.int8))
 
 
 def submit(options: Namespace) -> None:

@@ -23,7 +23,7 @@ BYTES_PER_VALUE = 2  # features are stored in float16, decoded clips in 16 bits
 EXTRAS = {
     "distributed": "engine=dask",
     "s3fs": "data.root=s3://...",
-    "onnxruntime": "./run.sh bench",
+    "onnxruntime": "./run.sh export and bench",
     "jupyterlab": "./run.sh notebooks",
     "mlflow": "tracking=mlflow",
     "optuna": "./run.sh tune",

@@ -24,7 +24,7 @@ def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.
     """Fit the blend, print the table of members, and write everything that predicting and analysing need."""
     folder, members = paths.stage("ensemble"), [*config.networks, STACK]
     target, fold = targets(scenes["state"], config), scenes["fold"].to_numpy(np.int64)
-    oof = _load(paths, members, "oof", axis=1)  # (n_scenes, n_members, n_outputs)
+    oof = load_logits(paths, members, "oof", axis=1)  # (n_scenes, n_members, n_outputs)
     rows = judged_rows(scenes, voices, fold, paths, config)
     probability = cross_fit(oof, target, fold, members, config, rows)
     alone = {m: cross_fit(oof[:, [i]], target, fold, [m], config, rows) for i, m in enumerate(members)}
@@ -33,14 +33,8 @@ def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.
     shares = _shares(simulated, (probability[rows], target[rows], fold[rows]), paths, config)
     blend = simulated.at_shares(shares.loc["expected"].to_numpy())
     groups = first_group(scenes, voices)
-    test, summary = _test_probability(blend, paths, config), _scores(probability, target, groups, rows, config)
-    if "error" in shares.index:
-        adjusted = adjust(probability[rows], np.array(blend.shift))
-        n_clips = len(test) or len(rows)
-        summary |= _expected(adjusted, target[rows], groups[rows], shares, n_clips, config)
-    else:
-        last = "discounted" if "discounted_score" in summary else "oof"
-        summary |= {f"expected_{end}": summary[f"{last}_{end}"] for end in ("score", "low", "high")}
+    test = _test_probability(blend, paths, config)
+    summary = all_scores(blend, (probability, target, groups), rows, shares, len(test), config)
     summary["parts"] = _parts(probability[rows], target[rows], groups[rows], config)
     summary["shares"] = shares.to_dict()
     files = {"ensemble.json": blend.to_dict(), "config.json": config.model_dump(mode="json"), "metrics.json": summary}
@@ -75,10 +69,10 @@ def _test_probability(blend: Blend, paths: Paths, config: Config) -> np.ndarray:
     """(n_test, n_outputs) float64; without rows where a competition has nothing to predict."""
     if not (paths.stage(STACK) / "test.npy").is_file():
         return np.empty((0, len(config.outputs)))
-    return blend.probability(_load(paths, blend.members, "test", axis=2).mean(axis=0))  # over the fold models
+    return blend.probability(load_logits(paths, blend.members, "test", axis=2).mean(axis=0))  # over the fold models
 
 
-def _load(paths: Paths, members: list[str], split: str, axis: int) -> np.ndarray:
+def load_logits(paths: Paths, members: list[str], split: str, axis: int) -> np.ndarray:
     """Logits of all members, stacked along `axis`: (n_clips, members, outputs), or with a leading axis of folds."""
     files = [
         paths.stage(STACK) / f"{split}.npy" if m == STACK else paths.stage("train") / f"{split}-{m}.npy"
@@ -105,11 +99,39 @@ def _shares(
     table = pd.DataFrame([simulated, simulated], ["simulated", "expected"], config.outputs)
     if not config.scenes.states or not (paths.stage(STACK) / "unlabeled.npy").is_file():
         return table
-    chains = _load(paths, blend.members, "unlabeled", axis=2)  # (n_folds, n_clips, n_members, n_outputs)
+    chains = load_logits(paths, blend.members, "unlabeled", axis=2)  # (n_folds, n_clips, n_members, n_outputs)
     probability, pseudo_share = blend.probability(chains.reshape(-1, *chains.shape[2:])), config.ensemble.pseudo_share
     table.loc["expected"] = estimate_shares(probability, simulated, pseudo_share)
     table.loc["error"] = share_error(*judged, chains.shape[1], pseudo_share, config.seed)
     return table
+
+
+def all_scores(
+    blend: Blend,
+    simulated: tuple[np.ndarray, np.ndarray, np.ndarray],
+    rows: np.ndarray,
+    shares: pd.DataFrame,
+    n_test: int,
+    config: Config,
+) -> dict:
+    """The metric's name and, as ``<condition>_score``, ``_low`` and ``_high``, its values and 95 % intervals.
+
+    Conditions are ``oof``, on the scenes as simulated; ``discounted``, on `rows` where those are others; and
+    ``expected``, with outputs as frequent as the blend's shares say.
+
+    Args:
+        simulated: cross-fitted probability, target and group of all scenes.
+        rows: as of `judged_rows`.
+        shares: rows simulated, expected and, where it is known, error; a column per output.
+        n_test: clips of the test; as many as `rows` if 0.
+    """
+    probability, target, groups = simulated
+    summary = _scores(probability, target, groups, rows, config)
+    if "error" in shares.index:
+        adjusted = adjust(probability[rows], np.array(blend.shift))
+        return summary | _expected(adjusted, target[rows], groups[rows], shares, n_test or len(rows), config)
+    last = "discounted" if "discounted_score" in summary else "oof"
+    return summary | {f"expected_{end}": summary[f"{last}_{end}"] for end in ("score", "low", "high")}
 
 
 def _scores(probability: np.ndarray, target: np.ndarray, groups: np.ndarray, rows: np.ndarray, config: Config) -> dict:

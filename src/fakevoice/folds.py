@@ -138,6 +138,59 @@ def assign_folds(clips: pd.DataFrame, n_folds: int, seed: int) -> np.ndarray:
     return fold
 
 
+def extend_folds(known: pd.DataFrame, clips: pd.DataFrame, whole: pd.Series, n_folds: int) -> pd.DataFrame:
+    """Rows for clips that came later; clips that have a fold keep it, and their group's name.
+
+    A new clip goes where most clips of its group are, else where most are of what is kept whole (its channel), else,
+    with all of its group, to the fold that has the fewest clips of its label.
+
+    Args:
+        known: rows of folds.csv.
+        clips: all training clips with id, label, and the group that they would have now.
+        whole: (n_clips,) what is kept in one fold, in the order of `clips`: groups, or channels.
+        n_folds: of the config.
+
+    Returns:
+        Rows in the order of `clips`, columns as `COLUMNS` but for the competition.
+    """
+    old = known.set_index("id")
+    table = clips[["id", "label"]].assign(made=clips["group"].to_numpy(), whole=whole.to_numpy())
+    table["group"], table["fold"] = (table["id"].map(old[name]) for name in ("group", "fold"))
+    home = table.dropna(subset="fold").groupby("group")["fold"].first()
+    is_new, of_made = table["fold"].isna(), _most_frequent(table, "made", "group")
+    table.loc[is_new, "group"] = table.loc[is_new, "made"].map(of_made)
+    unnamed = table["group"].isna()
+    table.loc[unnamed, "group"] = table.loc[unnamed, "made"].map(_new_names(table.loc[unnamed, "made"], old["group"]))
+    table["fold"] = table["fold"].fillna(table["group"].map(home))
+    of_whole = _most_frequent(table, "whole", "fold")
+    for _, rows in table[table["fold"].isna()].groupby("group", sort=False):
+        found = rows["whole"].map(of_whole).dropna()
+        fold = found.iloc[0] if len(found) else _emptiest(table, rows["label"].mode()[0], n_folds)
+        table.loc[rows.index, "fold"] = fold
+    return table[["id", "group", "label", "fold"]].astype({"fold": "int64"})
+
+
+def _most_frequent(table: pd.DataFrame, by: str, column: str) -> pd.Series:
+    """What is most frequent in a column within each part, where it is known at all."""
+    return table.dropna(subset=column).groupby(by)[column].agg(lambda values: values.mode()[0])
+
+
+def _new_names(made: pd.Series, taken: pd.Series) -> dict[str, str]:
+    """Names of groups that nobody has yet."""
+    numbers = pd.to_numeric(taken.str.extract(r"^g(\d+)$")[0]).dropna()
+    start = int(numbers.max()) + 1 if len(numbers) else 0
+    return {name: f"g{start + place:06d}" for place, name in enumerate(made.unique())}
+
+
+def _emptiest(table: pd.DataFrame, label: str, n_folds: int) -> int:
+    """The fold with the fewest clips of a label, and of all where several have as few."""
+    counts = [
+        ((table["fold"] == fold) & (table["label"] == label)).sum() + 1e-9 * (table["fold"] == fold).sum()
+        for fold in range(n_folds)
+    ]
+    return int(np.argmin(counts))
+
+
 def check_folds(table: pd.DataFrame, clips: pd.DataFrame, n_folds: int) -> None:
     """Hold rows of folds.csv, however they came about, against the clips.
 

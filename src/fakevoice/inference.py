@@ -103,6 +103,15 @@ class Predictor:
         score = partial(_score_files, self.paths, self.version)
         return Scores.joined(list(run_parallel(score, chunks, "predict", "chunks", n_jobs)))
 
+    def score_files(self, files: list[Path]) -> Scores:
+        """Score a few files in this process; what cannot be read gets the prior, and the reason."""
+        arrays, reasons = extract_files(self.config, files)
+        scores, is_bad = self.score(arrays), [bool(reason) for reason in reasons]
+        for values, said in ((scores.probability, self.blend.prior), (scores.low, 0), (scores.high, 1)):
+            values[is_bad] = said
+        scores.distance[is_bad] = 0
+        return replace(scores, reasons=reasons)
+
     def score(self, arrays: dict[str, np.ndarray]) -> Scores:
         """Score features (n_clips, ...) by name, as `features_of` gives them."""
         chains: dict[str, list[np.ndarray]] = {}
@@ -131,13 +140,7 @@ def _loaded(paths: Paths, version: str) -> Predictor:
 
 
 def _score_files(paths: Paths, version: str, files: list[Path]) -> Scores:
-    predictor = _loaded(paths, version)
-    arrays, reasons = extract_files(predictor.config, files)
-    scores, is_bad = predictor.score(arrays), [bool(reason) for reason in reasons]
-    for values, said in ((scores.probability, predictor.blend.prior), (scores.low, 0), (scores.high, 1)):
-        values[is_bad] = said
-    scores.distance[is_bad] = 0
-    return replace(scores, reasons=reasons)
+    return _loaded(paths, version).score_files(files)
 
 
 def extract_files(config: Config, files: list[Path]) -> tuple[dict[str, np.ndarray], list[str]]:

@@ -9,6 +9,8 @@ import base64
 import io
 import math
 import re
+from collections import ChainMap
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,18 +61,25 @@ def write_report(config: Config) -> Path:
     material = Material.gather(config)
     built = (build(material) for build in SECTIONS)
     sections = [section for section in track(built, len(SECTIONS), "report", "sections") if section]
+    folder = material.run.paths.run / "report"
+    files = save_pictures(folder, sections)
+    write_text(folder / PAGE, render(report_sections.summary(material, sections), sections, files))
+    return folder / PAGE
+
+
+def save_pictures(folder: Path, sections: list[Section]) -> dict[str, bytes]:
+    """Write the pictures of a page as PNG files; those of an earlier page that this one has not are removed.
+
+    Returns:
+        Name → PNG.
+    """
     pictures = [picture for section in sections for picture in _pictures(section)]
     files = {picture.name: _png(picture) for picture in track(pictures, len(pictures), "report", "pictures")}
-    page, folder = (
-        render(report_sections.summary(material, sections), sections, files),
-        material.run.paths.run / "report",
-    )
     for name, content in files.items():
         write_bytes(folder / _file_name(name), content)
     for left in {path.name for path in folder.glob("*.png")} - set(map(_file_name, files)):
         (folder / left).unlink()
-    write_text(folder / PAGE, page)
-    return folder / PAGE
+    return files
 
 
 def _check_finished(config: Config) -> None:
@@ -108,6 +117,16 @@ def texts() -> dict[str, dict[str, str]]:
     return yaml.safe_load((TEMPLATES / "report.yaml").read_text(encoding="utf-8"))
 
 
+@cache
+def monitor_texts() -> dict[str, dict[str, str]]:
+    """What the page of `monitor_page` says besides; in the form of `texts`."""
+    return yaml.safe_load((TEMPLATES / "monitor.yaml").read_text(encoding="utf-8"))
+
+
+def _all_texts() -> Mapping[str, dict[str, str]]:
+    return ChainMap(texts(), monitor_texts())
+
+
 def render(summary: Summary, sections: list[Section], files: dict[str, bytes]) -> str:
     """The page.
 
@@ -129,7 +148,7 @@ def render(summary: Summary, sections: list[Section], files: dict[str, bytes]) -
 def in_language(text: Text, language: str) -> Markup:
     """A text with its gaps filled, e.g. in ``"ko"``."""
     values = {k: in_language(v, language) if isinstance(v, Text) else v for k, v in text.values.items()}
-    return Markup(texts()[text.key][language]).format(**values)
+    return Markup(_all_texts()[text.key][language]).format(**values)
 
 
 def both(text: Text) -> Markup:
@@ -145,7 +164,7 @@ def plain(text: Text, language: str) -> str:
 
 def header(column: Any) -> Markup:
     """The heading of a column: its text, or its name where it is one of data, as a metric's or a class's may be."""
-    known, name = texts(), str(column)
+    known, name = _all_texts(), str(column)
     if f"column.{name}" in known:
         return both(say(f"column.{name}"))
     kind, _, of = name.partition("_")

@@ -92,10 +92,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Tile:
-    """A number to see first."""
+    """A number, or a word, to see first."""
 
     label: Text
-    value: float
+    value: float | int | Text
     note: Text
 
 
@@ -107,6 +107,7 @@ class Summary:
     assumes: Text
     facts: Facts
     findings: list[tuple[str, Text]]
+    title: str = "page.title"  # key of the page's title, with gaps for competition and experiment
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,8 @@ from fakevoice.storage import atomic_file
 
 VIDEOS = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4a"})
 OPTIONS = ("-vn", "-ac", "1", "-c:a", "pcm_s16le", "-bitexact", "-f", "wav")
+# A playlist that calls itself a video would have ffmpeg open what it names.
+TRUSTED = ("-protocol_whitelist", "file", "-format_whitelist", "mov,matroska,avi")
 LONGEST_S = 600  # of work on one video
 
 
@@ -17,8 +19,11 @@ def has_ffmpeg() -> bool:
     return shutil.which("ffmpeg") is not None
 
 
-def extract_audio(video: Path, target: Path) -> None:
+def extract_audio(video: Path, target: Path, most_s: float | None = None) -> None:
     """Write the sound of a video, whole or not at all.
+
+    Args:
+        most_s: the rest is left out.
 
     Raises:
         AudioError: no ffmpeg, no such video, or one without sound.
@@ -28,7 +33,9 @@ def extract_audio(video: Path, target: Path) -> None:
         raise AudioError(video, "a video, whose sound ffmpeg would take out: install ffmpeg")
     try:
         with atomic_file(target) as file:
-            command = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", f"file:{video}", *OPTIONS, f"file:{file.name}"]
+            options = OPTIONS if most_s is None else ("-t", f"{most_s:g}", *OPTIONS)
+            asked = [ffmpeg, "-nostdin", "-v", "error", "-y", *TRUSTED, "-i", f"file:{video}"]
+            command = [*asked, *options, f"file:{file.name}"]
             subprocess.run(command, check=True, capture_output=True, text=True, errors="replace", timeout=LONGEST_S)
     except subprocess.CalledProcessError as error:
         lines = error.stderr.strip().splitlines() or ["no reason given"]
