@@ -195,6 +195,7 @@ def test_the_tutorial_comes_true(damageable, tmp_path, monkeypatch, capsys):
     written = documents.write_configs(tmp_path / "configs", TEXT[TUTORIAL])
     monkeypatch.setattr(config_module, "CONFIGS", written)
     monkeypatch.chdir(damageable.home)
+    monkeypatch.delenv("FAKEVOICE_DATA", raising=False)
     commands = [command for command in documents.fenced_commands(TEXT[TUTORIAL]) if of_the_demo(command)]
     run = [command for command in commands if documents.words(command)[0] not in SERVERS]
     assert len(run) >= 10 and {documents.words(command)[0] for command in commands} >= SERVERS

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 from fakevoice.errors import ArtefactError
 from fakevoice.novelty import INSIDE, Range
@@ -49,6 +50,14 @@ def test_any_number_of_columns_and_constant_ones(columns, n_columns):
     x[:, 0] = 3.0
     distance = Range.fit(x, seed=0).distance(x)
     assert np.isfinite(distance).all() and np.mean(distance <= 1) > 0.95
+
+
+def test_the_number_of_threads_changes_no_byte(columns, tmp_path):
+    wide = np.tile(columns[:, None], (1, 60, 1)).reshape(len(columns), -1) + columns[:, :1]
+    for n_threads in (1, 4):
+        with threadpoolctl.threadpool_limits(n_threads):
+            Range.fit(wide, seed=0).save(tmp_path / f"{n_threads}.safetensors")
+    assert (tmp_path / "1.safetensors").read_bytes() == (tmp_path / "4.safetensors").read_bytes()
 
 
 def test_it_is_read_as_it_was_written_and_damage_is_named(covered, columns, tmp_path):

@@ -127,7 +127,7 @@ if __name__ == "__main__":
     sys.exit(ranks.run(lambda: lead(Path(sys.argv[1])), lambda: None))
 
 
-def made(folder: Path, name: str, network: Network, target: np.ndarray = TARGET) -> FoldJob:
+def made(folder: Path, name: str, network: Network, target: np.ndarray = TARGET, measures: str = "[]") -> FoldJob:
     """A fold of a small noisy feature, whose upper bands are louder where the second output holds."""
     if not (folder / "mel").exists():
         rng = np.random.default_rng(0)
@@ -139,7 +139,8 @@ def made(folder: Path, name: str, network: Network, target: np.ndarray = TARGET)
         n_clips = {split: len(values) for split, values in splits.items()}
         write_json(folder / "mel" / "manifest.json", {"n_clips": n_clips, "shard_size": N_ROWS})
     places = {"folder": folder / name, "tensorboard": folder / f"events-{name}"}
-    return FoldJob("mel", network, load_config("demo"), folder / "mel", target, np.arange(N_ROWS) % 3, 1, **places)
+    config = load_config("demo", [f"epoch_measures={measures}"])
+    return FoldJob("mel", network, config, folder / "mel", target, np.arange(N_ROWS) % 3, 1, **places)
 
 
 def start(*words: str, **environment: str) -> subprocess.Popen:
@@ -195,6 +196,7 @@ def trained(tmp_path_factory) -> Path:
     watched(("alone", made(folder, "alone", NETWORK)))
     jobs = {
         "adapting": made(folder, "adapting", ADAPTING, bad),
+        "unmeasurable": made(folder, "unmeasurable", PLAIN, np.full_like(TARGET, np.nan), "[auc]"),
         "plain": made(folder, "plain", PLAIN),
         "convolutions": made(folder, "convolutions", CONVOLUTIONS),
         "whole": made(folder, "whole", NETWORK),
@@ -254,6 +256,11 @@ def test_a_loss_that_is_not_finite_on_one_rank_skips_the_step_on_all(trained):
 def test_where_none_is_finite_the_first_rank_tells_and_goes_on_with_the_next_fold(trained):
     told = read_json(trained / "told.json")
     assert told["hopeless"] == "the loss was not finite in 21 batches: lower training.learning_rate"
+
+
+def test_where_the_first_rank_cannot_measure_no_other_goes_on(trained):
+    """It alone looks at the held-out fold; the others would wait for its next step for ever."""
+    assert "label is other than 0 and 1" in read_json(trained / "told.json")["unmeasurable"]
 
 
 def test_what_one_rank_refuses_all_refuse(trained):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import threadpoolctl
 from safetensors.numpy import load, save
 
 from fakevoice.errors import ArtefactError
@@ -45,7 +46,12 @@ class Range:
 
     @classmethod
     def fit(cls, columns: np.ndarray, seed: int) -> "Range":
-        """Learn the range of pooled features (n_scenes, n_columns)."""
+        """Learn the range of pooled features (n_scenes, n_columns); on one thread, by whose number sums differ."""
+        with threadpoolctl.threadpool_limits(1):
+            return cls._fit(columns, seed)
+
+    @classmethod
+    def _fit(cls, columns: np.ndarray, seed: int) -> "Range":
         rows = np.random.default_rng([seed, 10]).permutation(len(columns))[:MAX_SCENES]
         columns = columns[np.sort(rows)].astype(np.float64)
         low, centre, high = np.quantile(columns, [0.1, 0.5, 0.9], axis=0)

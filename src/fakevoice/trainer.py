@@ -95,12 +95,13 @@ def train_fold(job: FoldJob) -> Path:
     with curves.written_to(job.tensorboard, len(curve)) if ranks.leads() else nullcontext() as board:
         for epoch in range(len(curve), job.network.training.n_epochs):
             torch.manual_seed(data.seed + epoch + 1 + ranks.rank() * SEEDS_PER_RANK)  # dropout: others on other ranks
-            loss = fit.epoch(_batches(job, data, epoch), epoch)
-            if ranks.leads():
-                measured = _held_out_measures(job, network, data, epoch + 1, board)
-                curve.append({"epoch": epoch + 1, "loss": loss, "learning_rate": fit.learning_rate, **measured})
-                _show_progress(job, data, epoch, curve[-1], board)
-                _save_progress(job, fit, curve)  # after it is shown: what is made again hides what was shown
+            row = {"epoch": epoch + 1, "loss": fit.epoch(_batches(job, data, epoch), epoch)}
+            with ranks.agreed():
+                if ranks.leads():
+                    row |= {"learning_rate": fit.learning_rate}
+                    curve.append(row | _held_out_measures(job, network, data, epoch + 1, board))
+                    _show_progress(job, data, epoch, curve[-1], board)
+                    _save_progress(job, fit, curve)  # after it is shown: what is made again hides what was shown
     if ranks.leads():
         _finish(job, network, data)
     return job.folder / WEIGHTS
