@@ -8,6 +8,7 @@ import pytest
 import threadpoolctl
 
 from fakevoice.config import Config, load_config
+from fakevoice.inference import Predictor
 from fakevoice.line import run_line
 from fakevoice.places import Paths, paths
 from fakevoice.storage import checksum
@@ -67,6 +68,17 @@ class FinishedRun:
         return found
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run what takes longest as well")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--slow"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="takes long: ./run.sh test --slow runs it"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Threads that wait for each other are slow where others compute too."""
@@ -84,6 +96,12 @@ def finished_run(tmp_path_factory) -> FinishedRun:
         environment.setenv("LOKY_MAX_CPU_COUNT", "1")  # starting workers takes longer than this work
         assert run_line(config)
         return FinishedRun(home, config, list(TINY), paths(config))
+
+
+@pytest.fixture(scope="session")
+def predictor(finished_run) -> Predictor:
+    """The models of the finished run."""
+    return Predictor.load(finished_run.paths)
 
 
 @pytest.fixture

@@ -87,6 +87,7 @@ def test_every_theme_is_run_by_all(bench):
     assert sorted(bench["all"].THEMES) == THEMES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", THEMES)
 def test_a_theme_writes_numbers(measured, bench, theme, capsys):
     rows = measured(theme)
@@ -100,6 +101,7 @@ def test_a_theme_writes_numbers(measured, bench, theme, capsys):
     assert bench["rows"].as_table(rows).count("\n") == 1 + len(rows)
 
 
+@pytest.mark.slow
 def test_every_row_is_measured(measured):
     assert {row.number for theme in THEMES for row in measured(theme)} == set(range(1, 14))
 
@@ -278,4 +280,4 @@ def test_what_is_included_makes_an_installation_old(checkout, included):
         file.write("another==1.0\n")
     assert "-r requirements-dev.txt" in asked(checkout, "test")
     assert ("-r requirements.txt" in asked(checkout, "status")) is False  # it was brought up to date just now
-    assert asked(checkout, "test") == ["-m pytest"]
+    assert asked(checkout, "test") == ["-m pytest -n auto --dist loadfile"]

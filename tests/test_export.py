@@ -28,7 +28,6 @@ from fakevoice.exportable import (
     refuse_unexportable,
 )
 from fakevoice.extraction import check_features, extract
-from fakevoice.inference import Predictor
 from fakevoice.networks import TrainedNetwork, build_model, state_membership
 from fakevoice.networks_alone import paired_difference, without_stacker
 from fakevoice.settings import Crop, Plugin
@@ -58,11 +57,6 @@ def run(finished_run) -> Run:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("FAKEVOICE_HOME", str(finished_run.home))
         return load_run(finished_run.config)
-
-
-@pytest.fixture(scope="module")
-def predictor(finished_run) -> Predictor:
-    return Predictor.load(finished_run.paths)
 
 
 @pytest.fixture(scope="module")

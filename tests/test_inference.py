@@ -16,11 +16,6 @@ from fakevoice.tables import read_table
 OUTPUTS, REST = ["fake", "real"], ["n_windows", "note"]
 
 
-@pytest.fixture(scope="module")
-def predictor(finished_run) -> Predictor:
-    return Predictor.load(finished_run.paths)
-
-
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch):
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")

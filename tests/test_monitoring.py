@@ -21,7 +21,6 @@ from fakevoice.config import REPOSITORY
 from fakevoice.errors import ArtefactError, ConfigError, DataError
 from fakevoice.extraction import pooled_names
 from fakevoice.incoming import Clips, Reference, find_reference, hear, list_clips
-from fakevoice.inference import Predictor
 from fakevoice.monitoring import EXIT_CODES, FINE, MIN_CLIPS, RETRAIN, WATCH, Findings, as_dict, judge
 from fakevoice.tables import read_table
 from fakevoice.watching import Gauges, Watcher
@@ -35,11 +34,6 @@ OUTPUTS = ["fake", "real"]
 def at_home_in_this_process(at_home, monkeypatch):
     """The run's home, no worker processes, and small pictures."""
     monkeypatch.setattr(report, "DPI", 40)
-
-
-@pytest.fixture(scope="module")
-def predictor(finished_run) -> Predictor:
-    return Predictor.load(finished_run.paths)
 
 
 @pytest.fixture(scope="module")

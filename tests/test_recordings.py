@@ -16,7 +16,6 @@ from fakevoice.audio import read_audio, read_pcm
 from fakevoice.cli import main
 from fakevoice.config import REPOSITORY
 from fakevoice.errors import AudioError, ConfigError, DataError
-from fakevoice.inference import Predictor
 from fakevoice.recordings import answer
 from fakevoice.sources import Source, list_sources
 from fakevoice.stream import Listener, as_dict, listen
@@ -24,11 +23,6 @@ from fakevoice.tables import read_table
 
 RATE = 22_050
 OUTPUTS = ["fake", "real"]
-
-
-@pytest.fixture(scope="module")
-def predictor(finished_run) -> Predictor:
-    return Predictor.load(finished_run.paths)
 
 
 @pytest.fixture(autouse=True)

@@ -28,7 +28,6 @@ from fakevoice.cli import main
 from fakevoice.config import REPOSITORY, config_hash
 from fakevoice.errors import ConfigError
 from fakevoice.guards import Address
-from fakevoice.inference import Predictor
 from fakevoice.limits import Gate, Limits
 from fakevoice.recordings import answer
 from fakevoice.service import create_app
@@ -40,11 +39,6 @@ URL = "http://127.0.0.1:8000"
 STREAM = "ws://127.0.0.1:8000/api/stream"
 TOKEN = "open-sesame"
 TINY = Limits(max_upload_mb=0.3, max_request_mb=0.5, max_files=2, max_recording_s=8.0, max_windows=20)
-
-
-@pytest.fixture(scope="module")
-def predictor(finished_run) -> Predictor:
-    return Predictor.load(finished_run.paths)
 
 
 @pytest.fixture(scope="module")
@@ -470,12 +464,18 @@ def test_openapi_names_every_route_and_refusal(client):
     assert names and names <= set(told["components"]["schemas"])
 
 
+def hear_ctrl_c() -> None:
+    """A shell makes its background jobs ignore it, and what they start inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_the_command(at_home, long, number, code):
     """A real process: it answers, keeps its page to itself, and ends on a signal even while a stream is open."""
     command = [sys.executable, "-m", "fakevoice", "serve", "--config", "demo", "--port", "0"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": REPOSITORY / "src"}
-    with subprocess.Popen(command, env=os.environ | {"PYTHONUNBUFFERED": "1"}, **pipes) as process:
+    hearing = {"env": os.environ | {"PYTHONUNBUFFERED": "1"}, "preexec_fn": hear_ctrl_c}
+    with subprocess.Popen(command, **hearing, **pipes) as process:
         timer = threading.Timer(120, process.kill)
         timer.start()
         try:
