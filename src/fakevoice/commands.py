@@ -113,18 +113,14 @@ def tune(options: Namespace) -> None:
 
 def predict(options: Namespace) -> None:
     """Score audio with the trained ensemble."""
-    from fakevoice import remote
     from fakevoice.cluster import engine
-    from fakevoice.config import load_config
     from fakevoice.inference import Predictor
     from fakevoice.places import paths
     from fakevoice.recordings import answer
     from fakevoice.sources import list_sources
     from fakevoice.tables import write_table
 
-    asked = [word for word in options.words if "=" not in word or remote.is_url(word) or Path(word).exists()]
-    overrides = [word for word in options.words if word not in asked]
-    config = load_config(options.config or _found_config(overrides), overrides)
+    asked, config = _asked(options)
     sources = list_sources(asked, config.data.cache_gb)
     predictor = Predictor.load(paths(config))
     wants_all = bool(options.timeline or options.plot)
@@ -179,8 +175,6 @@ def stream(options: Namespace) -> None:
 
 def monitor(options: Namespace) -> int | None:
     """Hold clips that came in against the run, once or again and again."""
-    from fakevoice import remote
-    from fakevoice.config import load_config
     from fakevoice.extraction import pooled_names
     from fakevoice.incoming import find_reference, hear, list_clips
     from fakevoice.inference import Predictor
@@ -188,9 +182,7 @@ def monitor(options: Namespace) -> int | None:
     from fakevoice.monitoring import EXIT_CODES, judge
     from fakevoice.places import paths
 
-    asked = [word for word in options.words if "=" not in word or remote.is_url(word) or Path(word).exists()]
-    overrides = [word for word in options.words if word not in asked]
-    config = load_config(options.config or _found_config(overrides), overrides)
+    asked, config = _asked(options)
     if not asked:
         raise ConfigError("monitor: name a folder, files, or - for a list of paths on standard input")
     predictor, folder = Predictor.load(paths(config)), options.out or paths(config).run / "monitor"
@@ -301,6 +293,16 @@ def notebooks(options: Namespace) -> NoReturn:
 def _become(module: str, *arguments: str) -> NoReturn:
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
+
+
+def _asked(options: Namespace) -> tuple[list[str], "Config"]:
+    """The words that name recordings, and the config that the others make; a file's name may hold an =."""
+    from fakevoice import remote
+    from fakevoice.config import load_config
+
+    asked = [word for word in options.words if "=" not in word or remote.is_url(word) or Path(word).exists()]
+    overrides = [word for word in options.words if word not in asked]
+    return asked, load_config(options.config or _found_config(overrides), overrides)
 
 
 def _config(options: Namespace) -> "Config":

@@ -36,7 +36,7 @@ from fakevoice.rendering import render_all
 from fakevoice.samples import open_clips
 from fakevoice.scenes import first_group
 from fakevoice.tables import CLIP_TEXT, read_table
-from fakevoice.tasks import one_output_each, targets
+from fakevoice.tasks import targets
 
 ONNX, TORCHSCRIPT, INT8 = "model.onnx", "model.pt", "model-int8.onnx"
 FACTS, CARD, EXAMPLE = "model.json", "MODEL_CARD.md", "run_model.py"
@@ -107,12 +107,8 @@ def _prepare(run: Run) -> _Model:
 
 def pipeline_says(predictor: Predictor, blend: Blend, waveforms: list[np.ndarray]) -> np.ndarray:
     """Probabilities (n_clips, n_outputs) float64 of a run's networks, blended by `blend`."""
-    config, arrays = predictor.config, features_of(waveforms, predictor.config)
-    members = []
-    for name in blend.members:
-        x = arrays[config.networks[name].feature]
-        folds = [network.logits(iter([network.standardizer(x)[:, None]])) for network in predictor.networks[name]]
-        members.append(np.mean([one_output_each(logits, config.task) for logits in folds], axis=0))
+    arrays = features_of(waveforms, predictor.config)
+    members = [np.mean(predictor.fold_logits(name, arrays), axis=0) for name in blend.members]
     return blend.probability(np.stack(members, axis=1))
 
 

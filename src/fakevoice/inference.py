@@ -112,13 +112,17 @@ class Predictor:
         scores.distance[is_bad] = 0
         return replace(scores, reasons=reasons)
 
+    def fold_logits(self, name: str, arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Logits (n_clips, n_outputs) of each fold of a network, from features by name."""
+        x = arrays[self.config.networks[name].feature]
+        raw = [network.logits(iter([network.standardizer(x)[:, None]])) for network in self.networks[name]]
+        return [one_output_each(logits, self.config.task) for logits in raw]
+
     def score(self, arrays: dict[str, np.ndarray]) -> Scores:
         """Score features (n_clips, ...) by name, as `features_of` gives them."""
         chains: dict[str, list[np.ndarray]] = {}
-        for name, folds in self.networks.items():
-            x = arrays[self.config.networks[name].feature]
-            raw = [network.logits(iter([network.standardizer(x)[:, None]])) for network in folds]
-            chains[name] = [one_output_each(logits, self.config.task) for logits in raw]
+        for name in self.networks:
+            chains[name] = self.fold_logits(name, arrays)
         names = column_names(self.config)
         chains[STACK] = [
             predict_logits(boosters, np.concatenate([arrays[POOLED], *(c[k] for c in chains.values())], axis=1), names)
