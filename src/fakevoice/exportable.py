@@ -120,8 +120,7 @@ class FoldLogits(nn.Module):
         return torch.stack(members, dim=2)
 
     def _feature(self, name: str, power: torch.Tensor) -> torch.Tensor:
-        feature = lookup.load("features", name).compute(power, self.sample_rate_hz, **self.args[name])
-        return feature.float().half().float()  # what the cache holds, and training saw
+        return lookup.load("features", name).compute(power, self.sample_rate_hz, **self.args[name]).float()
 
 
 class Exportable(nn.Module):

@@ -82,6 +82,8 @@ class Predictor:
         folder = paths.stage("ensemble")
         if not (folder / "ensemble.json").is_file():
             raise ArtefactError(f"no trained ensemble in {paths.run}: ./run.sh all first")
+        for stage in ("train", "stack", "ensemble"):
+            storage.refuse_damaged(paths.stage(stage) / "manifest.json", paths.home)
         config = validate(storage.read_json(folder / "config.json"))
         device, folds = choose_device(config.device), range(config.folds.n_folds)
         networks = {
@@ -162,5 +164,9 @@ def features_of(waveforms: list[np.ndarray], config: Config) -> dict[str, np.nda
     names = [*{network.feature: None for network in config.networks.values()}, POOLED]
     clips = [extract(waveform, config, names) for waveform in waveforms]
     arrays = {name: np.stack([clip[name] for clip in clips]) for name in names}
-    # float16 is what the cache holds, so that a clip gets the same score on either way
-    return {name: a if name == POOLED else a.astype(np.float16).astype(np.float32) for name, a in arrays.items()}
+    return {name: a if name == POOLED else as_cached(a) for name, a in arrays.items()}
+
+
+def as_cached(array: np.ndarray) -> np.ndarray:
+    """A feature rounded to the float16 of the cache, so that a clip gets the same score on either way; float32."""
+    return array.astype(np.float16).astype(np.float32)

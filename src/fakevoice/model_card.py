@@ -82,8 +82,8 @@ def _scores(run: Run, alone: NetworksAlone, facts: dict[str, Any]) -> Iterator[s
         yield ""
     yield f"Largest difference in probability to the pipeline on {facts['checked_on']}: "
     yield ", ".join(f"{name} {value:.1e}" for name, value in facts["largest_difference"].items()) + "."
-    yield "The pipeline rounds features to float16, and so does this model; where a value falls on the other side of"
-    yield "such a step, probabilities differ in late digits. Arithmetic is float32, as in the pipeline's scoring."
+    yield "Arithmetic is float32, as in the pipeline's scoring. Only the pipeline rounds features to float16, to save"
+    yield f"space, which moves its own probabilities by up to {facts['rounding_of_the_cache']:.1e} on the same clips."
     if cost := facts["int8"]:
         yield f"\nWith the networks' products in eight bits {metric} is {_number(cost['int8'])} instead of "
         yield f"{_number(cost['float32'])} on {cost['n_scenes']} out-of-fold scenes: {difference_text(cost)}."
@@ -113,7 +113,7 @@ def _preprocessing(run: Run) -> Iterator[str]:
     yield f"-1 to 1, {trim}bring to {config.n_samples:,} samples (`{given.fit}`: as the pipeline's preprocessing.fit)."
     yield "The example does the `mean` of channels, neither resamples nor trims, and fills up with zeros.\n"
     yield f"The model's: power spectrum of frames of {config.spectrogram.n_fft} samples every "
-    yield f"{config.spectrogram.hop_length}; then, rounded to float16, standardised as each fold was:\n"
+    yield f"{config.spectrogram.hop_length}; then, standardised as each fold was:\n"
     for name in dict.fromkeys(network.feature for network in config.networks.values()):
         args = ", ".join(f"{key}={value}" for key, value in config.features[name].items())
         yield f"- `{name}`({args})"
