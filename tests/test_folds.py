@@ -119,7 +119,7 @@ def test_folds_keep_groups_whole_and_classes_balanced():
     assert (rows.groupby("group")["fold"].nunique() == 1).all()
     counts = pd.crosstab(rows["fold"], rows["label"])
     assert counts.shape == (N_FOLDS, 2) and (counts == 10).all(axis=None)
-    folds.check_folds(rows, CLIPS, N_FOLDS)
+    folds.check_folds(rows, CLIPS, NO_DUPLICATES, N_FOLDS)
 
 
 def recorded(n_channels: int, n_groups: int, n_clips: int = 2) -> tuple[pd.Series, np.ndarray, np.ndarray]:
@@ -196,8 +196,8 @@ def prepared(tmp_path) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
 def test_a_fold_holds_back_what_the_config_says(prepared, tmp_path, capsys, unit):
     clips, points, truth = prepared
     config = load_config("demo", [f"folds.unit={unit}", f"folds.n_folds={N_FOLDS}"])
-    rows = stage._new_rows(clips, points, tmp_path, config)
-    folds.check_folds(rows, clips, N_FOLDS)
+    rows = stage._new_rows(clips, points, folds.read_duplicates(tmp_path), config)
+    folds.check_folds(rows, clips, NO_DUPLICATES, N_FOLDS)
     assert (rows["group"].groupby(clips["group"].to_numpy()).nunique() == 1).all()
     assert rows["group"].nunique() == 60  # scenes draw groups evenly, also where folds hold back channels
     folds_per_channel = rows["fold"].groupby(truth).nunique()
@@ -249,12 +249,22 @@ def edited(**changes) -> pd.DataFrame:
 )
 def test_rows_that_do_not_fit_are_refused_with_the_way_out(rows, message):
     with pytest.raises(FoldsError, match=message) as caught:
-        folds.check_folds(rows, CLIPS, N_FOLDS)
+        folds.check_folds(rows, CLIPS, NO_DUPLICATES, N_FOLDS)
     assert "./run.sh folds --force" in str(caught.value)
 
 
+def test_the_same_sound_in_two_folds_is_a_leak_whatever_its_groups_are_called():
+    rows = made(CLIPS)
+    first, other = rows["id"][0], rows.loc[rows["fold"] != rows["fold"][0], "id"].iloc[0]
+    together = rows.loc[rows["fold"] == rows["fold"][0], "id"].iloc[1]
+    pairs = pd.DataFrame({"train_id": first, "split": "train", "id": [together, other]})
+    folds.check_folds(rows, CLIPS, pairs[:1], N_FOLDS)
+    with pytest.raises(FoldsError, match=f"'{first}' and '{other}' hold the same sound in two folds"):
+        folds.check_folds(rows, CLIPS, pairs, N_FOLDS)
+
+
 def test_rows_may_be_in_any_order():
-    folds.check_folds(made(CLIPS).sample(frac=1, random_state=0), CLIPS, N_FOLDS)
+    folds.check_folds(made(CLIPS).sample(frac=1, random_state=0), CLIPS, NO_DUPLICATES, N_FOLDS)
 
 
 def test_folds_csv_round_trip(tmp_path):
@@ -311,7 +321,7 @@ def test_known_clips_keep_their_folds_and_new_ones_join_their_group():
     for new, group in (("n1", "f3"), ("n2", "r0")):
         assert of.at[new, "fold"] == known.set_index("group")["fold"][group].iloc[0] and of.at[new, "group"] == group
     assert of.at["n3", "group"] == of.at["n4", "group"] == "g000000" and of.at["n3", "fold"] == of.at["n4", "fold"]
-    folds.check_folds(rows, clips, N_FOLDS)
+    folds.check_folds(rows, clips, NO_DUPLICATES, N_FOLDS)
 
 
 def test_new_groups_go_where_there_are_fewest_of_their_label():

@@ -1,15 +1,20 @@
 """Nothing stands on both sides of a fold: read from what a run wrote, and shown on labels that mean nothing."""
 
+import inspect
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from scipy.special import expit
 
-from fakevoice import lookup
+from fakevoice import cache, ensemble_runs, fold_runs, leaks, lookup, scene_runs, stack_runs, trainer
 from fakevoice.cache import CachedFeature
 from fakevoice.ensemble import cross_fit, fit_blend
+from fakevoice.errors import LeakError
 from fakevoice.folds import read_folds
+from fakevoice.line import run_line
 from fakevoice.networks import load_network, score_rows
 from fakevoice.settings import Ensemble, Stacker
 from fakevoice.stack_runs import column_names
@@ -32,28 +37,14 @@ def tables(finished_run) -> dict[str, pd.DataFrame]:
     }
 
 
-def on_both_sides(tables: dict[str, pd.DataFrame]) -> set[str]:
-    """What is heard in the scenes of more than one fold, or in another fold than its own."""
-    scenes, bank = tables["scenes"], tables["noise_bank"].set_index("segment")
-    voices = tables["voices"].merge(scenes[["scene", "fold"]], on="scene", validate="m:1")
-    heard = [voices[["fold", column]].set_axis(["fold", "what"], axis=1) for column in ("clip", "group", "scene")]
-    for column in ("noise", "event"):
-        noisy = scenes[scenes[column] != ""]
-        clip = noisy[column].str.partition(":")[2].map(bank["clip"])
-        source = clip.where(noisy[column].str.startswith("mined:"), noisy[column])
-        heard.append(pd.DataFrame({"fold": noisy["fold"], "what": source}))
-    owned = [tables["folds"][["fold", column]].set_axis(["fold", "what"], axis=1) for column in ("id", "group")]
-    noises = tables["noise_bank"]
-    made = noises["kind"] + ":" + noises["segment"]
-    owned.append(pd.DataFrame({"fold": noises["fold"], "what": noises["clip"].where(noises["clip"] != "", made)}))
-    n_folds = pd.concat([*heard, *owned]).groupby("what")["fold"].nunique()
-    return set(n_folds.index[n_folds > 1])
+def check(tables: dict[str, pd.DataFrame]) -> None:
+    leaks.check_scenes(*(tables[name] for name in ("scenes", "voices", "noise_bank", "folds")))
 
 
 def test_no_clip_group_scene_or_noise_is_on_both_sides(tables):
     assert len(tables["voices"]) > 50
     assert tables["scenes"]["noise"].str.startswith("mined:").any()
-    assert on_both_sides(tables) == set()
+    check(tables)
 
 
 def test_a_clip_has_one_fold_whatever_is_cut_out_of_it(tables):
@@ -72,7 +63,106 @@ def test_and_it_would_be_found(tables, column):
         scenes.loc[scenes.index[scenes["fold"] != other["fold"]][0], "noise"] = other["noise"]
     else:
         voices.loc[first, column] = voices.loc[second, column]
-    assert len(on_both_sides(tables | {"scenes": scenes, "voices": voices})) == 1
+    kind = "noise" if column in ("mined", "made") else column
+    with pytest.raises(LeakError, match=f"1 things are heard on both sides of a fold: {kind} '"):
+        check(tables | {"scenes": scenes, "voices": voices})
+
+
+def replanted(function, right: str, wrong: str):
+    """The same function with a mistake in it."""
+    source = inspect.getsource(function)
+    assert source.count(right) == 1
+    names = dict(function.__globals__)
+    exec(source.replace(right, wrong), names)
+    return names[function.__name__]
+
+
+def a_clip_in_two_folds(patch):
+    right = scene_runs.draw
+
+    def draw(*rest):
+        drawn = right(*rest)
+        fold = drawn.voices["scene"].map(drawn.scenes.set_index("scene")["fold"])
+        first, second = (drawn.voices.index[fold == k][0] for k in (0, 1))
+        drawn.voices.loc[first, "clip"] = drawn.voices.loc[second, "clip"]
+        return drawn
+
+    patch.setattr(scene_runs, "draw", draw)
+
+
+def the_label_in_the_sound(patch):
+    right, hum = cache.render_all, np.sin(np.arange(80_000) / 3).astype(np.float32)
+
+    def render_all(rows, *rest):
+        for waveform, state in zip(right(rows, *rest), rows["state"], strict=True):
+            yield waveform + hum * ("fake" in state)
+
+    patch.setattr(cache, "render_all", render_all)
+
+
+def networks_that_train_on_all(patch):
+    right = trainer.training_batches
+    patch.setattr(trainer, "training_batches", lambda c, y, rows, *rest: right(c, y, np.arange(len(y)), *rest))
+
+
+def a_stacker_that_is_fitted_on_all(patch):
+    patch.setattr(stack_runs, "fit_fold", replanted(stack_runs.fit_fold, "rows = fold != index", "rows = fold > -1"))
+
+
+def a_calibrator_that_is_fitted_on_what_it_scores(patch):
+    wrong = replanted(ensemble_runs.cross_fit, "rows[fold[rows] != index]", "rows")
+    patch.setattr(ensemble_runs, "cross_fit", wrong)
+
+
+@pytest.mark.parametrize(
+    ("plant", "stage", "last", "message"),
+    [
+        (a_clip_in_two_folds, "scenes", "scenes", r"heard on both sides of a fold: clip '"),
+        (
+            the_label_in_the_sound,
+            "features",
+            "train",
+            r"band \d+ alone tells fake in every fold, with an AUC of 1\.0000",
+        ),
+        (networks_that_train_on_all, "train", "train", r"mel of fold 0 was given \d+ rows that it is judged by"),
+        (a_stacker_that_is_fitted_on_all, "stack", "stack", r"the stacker was given 48 rows that it is judged by"),
+        (a_calibrator_that_is_fitted_on_what_it_scores, "ensemble", "ensemble", r"the ensemble was given \d+ rows"),
+    ],
+)
+def test_the_line_stops_at_a_leak(damageable, monkeypatch, plant, stage, last, message):
+    plant(monkeypatch)
+    with pytest.raises(LeakError, match=message):
+        run_line(damageable.config, last, force=stage)
+
+
+def test_a_task_that_easy_can_be_learned_on_purpose(finished_run, capsys):
+    config, places = finished_run.config, finished_run.paths
+    scenes = read_table(places.stage("scenes") / "scenes.csv", SCENE_TEXT)
+    index = read_json(places.stage("features") / "features.json")
+    folders = {name: places.cache / folder for name, folder in index.items()}
+    fold_runs.refuse_leaks(config, scenes, folders)
+    auc = float(re.search(r"AUC (\d\.\d+)", capsys.readouterr().out)[1])
+    assert 0.5 < auc < 0.999
+    with pytest.raises(LeakError, match="set leak_auc=2"):
+        fold_runs.refuse_leaks(config.model_copy(update={"leak_auc": auc - 1e-3}), scenes, folders)
+
+
+def test_the_best_column_is_the_one_with_the_best_worst_fold():
+    rng = np.random.default_rng(0)
+    fold, target = np.arange(400) % 4, rng.integers(0, 2, (400, 2)).astype(np.float32)
+    columns = rng.normal(size=(400, 5))
+    columns[:, 1] -= 3 * target[:, 1]  # downwards, as good as upwards
+    columns[fold > 0, 4] += 9 * target[fold > 0, 0]  # sure in three folds, nothing in the other
+    auc, column, output = leaks.best_column(columns, target, fold)
+    measure = lookup.load("metrics", "auc").measure
+    worst = min(measure(target[fold == k, 1], expit(-columns[fold == k, 1])) for k in range(4))
+    assert (column, output) == (1, 1) and auc == pytest.approx(worst)
+
+
+def test_few_rows_tell_nothing():
+    columns, fold = np.arange(12.0)[:, None], np.zeros(12, int)
+    assert np.isnan(leaks.best_column(columns, np.arange(12)[:, None] > 7.5, fold)[0])
+    assert leaks.best_column(columns, np.arange(12)[:, None] > 6.5, fold)[0] == 1
 
 
 def test_unlabeled_and_test_clips_are_never_voices(tables):

@@ -7,6 +7,7 @@
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +34,7 @@ from fakevoice.settings import (
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS, PRESET = REPOSITORY / "configs", "preset="
 SCHEDULER = re.compile(r"(tcp|tls)://([\w.-]+|\[[\da-fA-F:]+\]):\d+")
+MOST_SEED = 2**31 - 1
 
 Task = Literal["multilabel", "binary", "multiclass"]
 
@@ -67,6 +69,7 @@ class Config(Section):
     features: dict[str, Args] = Field({})  # of features/: name → arguments
     pooled: list[str] = Field([])  # features whose statistics by band the stacker reads
     statistics: list[str] = Field(["rhythm", "voicing"])  # of the whole clip, for the stacker too
+    leak_auc: float = Field(0.999, gt=0.5)  # of one column alone in every fold, from which it is a leak; 2 for never
     shard_size: int = Field(256, ge=1)  # clips in a file of the feature cache
     networks: dict[str, Network] = Field({})  # by a name of one's own
     stacker: Stacker = Stacker()  # learns on pooled statistics and the networks' answers
@@ -90,6 +93,10 @@ class Config(Section):
             raise ValueError("scheduler: it is Dask's; say engine=dask beside it")
         if self.scheduler and not SCHEDULER.fullmatch(self.scheduler):
             raise ValueError(f"scheduler: {self.scheduler!r} is not tcp://HOST:PORT or tls://HOST:PORT")
+        if self.n_samples < 1:
+            raise ValueError(f"clip_duration_s: {self.clip_duration_s:g} s hold no sample at {self.sample_rate_hz} Hz")
+        if self.seed > MOST_SEED:
+            raise ValueError(f"seed: at most {MOST_SEED}, which LightGBM still takes")
         if not (self.networks or self.pooled or self.statistics):
             raise ValueError("nothing to learn from: name at least one of networks, pooled, statistics")
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
@@ -138,15 +145,15 @@ def load_config(name: str, overrides: list[str] | None = None) -> Config:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    words, tree = overrides or [], _read(name)
-    for word in words:
-        if word.startswith(PRESET):
-            tree = _on_top(tree, _read_yaml(f"presets/{word.removeprefix(PRESET)}"))
-    words = [word for word in words if not word.startswith(PRESET)]
+    presets = [word.removeprefix(PRESET) for word in overrides or [] if word.startswith(PRESET)]
+    words = [word for word in overrides or [] if not word.startswith(PRESET)]
     for word in words:
         if "=" not in word:
             raise ConfigError(f"{word!r} is not key=value")
     try:
+        tree = _read(name)
+        for preset in presets:
+            tree = _on_top(tree, _read_yaml(f"presets/{preset}"))
         tree = OmegaConf.to_container(_on_top(tree, OmegaConf.from_dotlist(words)))
     except (OmegaConfBaseException, YAMLError, TypeError) as error:
         raise ConfigError(f"{name} {' '.join(words)}: {error}") from error
@@ -175,19 +182,23 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _read(name: str):
+def _read(name: str, below: tuple[str, ...] = ()):
     from omegaconf import OmegaConf
 
     tree = _read_yaml(name)
     parent = tree.pop("extends", None) if OmegaConf.is_dict(tree) else None
-    return _on_top(_read(parent), tree) if parent else tree
+    if not parent:
+        return tree
+    if not isinstance(parent, str) or parent in (name, *below):
+        raise ConfigError(f"{name}: it cannot extend {parent}; `extends` is the name of one other config")
+    return _on_top(_read(parent, (name, *below)), tree)
 
 
 def _read_yaml(name: str):
     from omegaconf import OmegaConf
 
     file = Path(name) if name.endswith(".yaml") else CONFIGS / f"{name}.yaml"
-    if not file.is_file():
+    if not os.path.isfile(file):  # which a name that no file system takes is not either
         kind, folder = ("preset", CONFIGS / "presets") if name.startswith("presets/") else ("config", CONFIGS)
         known = sorted(path.stem for path in folder.glob("*.yaml"))
         raise ConfigError(f"no {kind} {name.removeprefix('presets/')!r}; {nearest(name, known)}")

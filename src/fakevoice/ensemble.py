@@ -15,6 +15,7 @@ from scipy.special import log_softmax
 from fakevoice import lookup
 from fakevoice.config import Config
 from fakevoice.errors import ArtefactError
+from fakevoice.leaks import hide, refuse_hidden
 from fakevoice.prior import adjust, log_odds_shift
 from fakevoice.progress import track
 from fakevoice.tasks import normalise
@@ -97,6 +98,7 @@ def fit_blend(logits: np.ndarray, target: np.ndarray, members: list[str], config
         logits: (n_clips, n_members, n_outputs) out-of-fold.
         target: (n_clips, n_outputs) of 0 and 1.
     """
+    refuse_hidden(target, "the ensemble")
     combinations, heard = np.unique(target.astype(int), axis=0, return_inverse=True)
     weights, intercepts = _regress(logits, combinations, heard.ravel(), config.ensemble.penalty)
     log_odds = _log_odds(logits.reshape(len(logits), -1) @ weights.T + intercepts, combinations.astype(bool))
@@ -192,6 +194,6 @@ def cross_fit(
     folds = np.unique(fold)
     for index in track(folds, len(folds), f"ensemble: {' + '.join(members)}", "folds"):
         held_out, others = fold == index, rows[fold[rows] != index]
-        blend = fit_blend(logits[others], target[others], members, config)
+        blend = fit_blend(logits[others], hide(target, held_out)[others], members, config)
         probability[held_out] = blend.probability(logits[held_out])
     return probability

@@ -8,24 +8,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fakevoice import lookup, ranks, storage
+from fakevoice import leaks, lookup, ranks, storage
 from fakevoice.adapt import MIN_CLIPS, batch_norms, last_linear
 from fakevoice.batches import WAVEFORM, build_augmentation, cropped_shape, waveform_modules, waveform_plugins
 from fakevoice.cache import CachedFeature, scored_splits
 from fakevoice.config import Config, digest
-from fakevoice.errors import ConfigError
+from fakevoice.errors import ConfigError, LeakError
+from fakevoice.extraction import POOLED, pooled_names
 from fakevoice.networks import choose_device, load_network, score_rows, starting_weights
 from fakevoice.places import Paths
 from fakevoice.precision import with_precision
 from fakevoice.progress import Progress
 from fakevoice.settings import Network
 from fakevoice.stacker import check_oof
-from fakevoice.tasks import head_states, network_targets, one_output_each
+from fakevoice.tasks import head_states, network_targets, one_output_each, targets
 from fakevoice.trainer import FoldJob, train_fold
 from fakevoice.warm_start import check_warm_start, weight_files
 from fakevoice.workers import run_parallel
 
 CODE = ("trainer", "objective", "adapt", "networks", "batches", "tasks", "schedule", "sinc", "vision")
+N_ROWS_LOOKED_AT = 4096  # for a column that tells the label
 
 
 def check_networks(config: Config, shapes: dict[str, tuple[int, ...]]) -> None:
@@ -110,6 +112,47 @@ def train_networks(config: Config, paths: Paths, scenes: pd.DataFrame, features:
             pass
     outputs = [path for job in jobs for path in _outputs(job)]
     return outputs + [path for name in config.networks for path in _join(name, jobs, folder)]
+
+
+def refuse_leaks(config: Config, scenes: pd.DataFrame, features: dict[str, Path]) -> None:
+    """Look whether one column of a feature alone tells a label, which no honest one does in every fold.
+
+    Bands of spectra are looked at by their mean and deviation over time.
+
+    Raises:
+        LeakError: one does; the message names it, and how to go on if it is right.
+    """
+    rows = np.unique(np.linspace(0, len(scenes) - 1, N_ROWS_LOOKED_AT).round().astype(int))
+    target, fold = targets(scenes["state"], config)[rows], scenes["fold"].to_numpy(np.int64)[rows]
+    used = dict.fromkeys([network.feature for network in config.networks.values()])
+    best = (0.5, "no column", config.outputs[0])
+    for name in (*used, POOLED):
+        columns = _columns(CachedFeature(features[name], "scenes"), rows)
+        if not columns.size:
+            continue
+        auc, column, output = leaks.best_column(columns, target, fold)
+        shown = pooled_names(config)[column] if name == POOLED else f"{name}, {_band_text(column, columns)}"
+        best = max(best, (auc, shown, config.outputs[output]))
+    auc, column, output = best
+    if auc >= config.leak_auc:
+        raise LeakError(
+            f"{column} alone tells {output} in every fold, with an AUC of {auc:.4f} in the worst: does it know the "
+            "label? If the task is that easy, set leak_auc=2"
+        )
+    print(f"no column tells a label alone: {column} best, AUC {auc:.3f} of {output} in its worst fold", flush=True)
+
+
+def _columns(feature: CachedFeature, rows: np.ndarray) -> np.ndarray:
+    """(n_rows, n_columns): pooled statistics as they are, of a spectrum the mean and the deviation of each band."""
+    if len(feature.shape) < 2:
+        return feature.take(rows)
+    blocks = (feature.take(part) for part in np.array_split(rows, -(-len(rows) // feature.shard_size)))
+    return np.concatenate([np.concatenate([block.mean(axis=2), block.std(axis=2)], axis=1) for block in blocks])
+
+
+def _band_text(column: int, columns: np.ndarray) -> str:
+    n_bands = columns.shape[1] // 2
+    return f"{'mean' if column < n_bands else 'deviation'} of band {column % n_bands}"
 
 
 def _with_precision(name: str, config: Config, features: dict[str, Path], target: np.ndarray, folder: Path) -> Network:

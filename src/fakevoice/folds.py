@@ -191,11 +191,15 @@ def _emptiest(table: pd.DataFrame, label: str, n_folds: int) -> int:
     return int(np.argmin(counts))
 
 
-def check_folds(table: pd.DataFrame, clips: pd.DataFrame, n_folds: int) -> None:
+def check_folds(table: pd.DataFrame, clips: pd.DataFrame, duplicates: pd.DataFrame, n_folds: int) -> None:
     """Hold rows of folds.csv, however they came about, against the clips.
 
+    Args:
+        duplicates: pairs train_id, id of training clips with the same sound.
+
     Raises:
-        FoldsError: rows missing or foreign, another number of folds, a group in two folds, a fold without a class.
+        FoldsError: rows missing or foreign, another number of folds, a group or the same sound in two folds, a fold
+            without a class.
     """
     missing, foreign = set(clips["id"]) - set(table["id"]), set(table["id"]) - set(clips["id"])
     if missing or foreign or len(table) != len(clips):
@@ -210,6 +214,11 @@ def check_folds(table: pd.DataFrame, clips: pd.DataFrame, n_folds: int) -> None:
     split_groups = table.groupby("group")["fold"].nunique()
     if split_groups.max() > 1:
         raise FoldsError(f"group {split_groups.idxmax()!r} stands in two folds of folds.csv: a leak; {REMAKE}")
+    fold = table.set_index("id")["fold"]
+    apart = duplicates[fold.loc[duplicates["train_id"]].to_numpy() != fold.loc[duplicates["id"]].to_numpy()]
+    if len(apart):
+        first, second = apart.iloc[0][["train_id", "id"]]
+        raise FoldsError(f"{first!r} and {second!r} hold the same sound in two folds of folds.csv: a leak; {REMAKE}")
     labels = table.set_index("id")["label"].reindex(clips["id"])
     if (labels.to_numpy() != clips["label"].to_numpy()).any():
         raise FoldsError(f"folds.csv has other labels than the clips; {REMAKE}")
@@ -217,6 +226,12 @@ def check_folds(table: pd.DataFrame, clips: pd.DataFrame, n_folds: int) -> None:
     if empty.any(axis=None):
         fold, label = empty.stack().idxmax()
         raise FoldsError(f"fold {fold} has no clip of class {label!r}: use fewer folds; {REMAKE}")
+
+
+def read_duplicates(prepared: Path) -> pd.DataFrame:
+    """Pairs train_id, id of training clips with the same sound, as the folder of prepare's artefacts lists them."""
+    table = read_table(prepared / "duplicates.csv", ("train_id", "split", "id"))
+    return table[table["split"] == "train"]
 
 
 def read_folds(path: Path, competition: str) -> pd.DataFrame:

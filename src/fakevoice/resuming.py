@@ -75,7 +75,7 @@ def extend_folds(config: Config, run: str) -> None:
         return  # of another competition: its folds are no matter here
     clips, whole = _grouped(clips, prepared, config)
     rows = folds.extend_folds(known, clips, whole, config.folds.n_folds)
-    folds.check_folds(rows, clips, config.folds.n_folds)
+    folds.check_folds(rows, clips, folds.read_duplicates(prepared), config.folds.n_folds)
     n_new, n_gone = len(set(clips["id"]) - set(known["id"])), len(set(known["id"]) - set(clips["id"]))
     print(f"folds: {len(rows) - n_new} known clips keep theirs, {n_new} new ones joined, {n_gone} are gone", flush=True)
     folds.write_folds(places.folds_csv, rows.assign(competition=config.competition), config.competition)
@@ -85,8 +85,7 @@ def _grouped(clips: pd.DataFrame, prepared: Path, config: Config) -> tuple[pd.Da
     """Training clips with the groups that are made of all of them, and what the config keeps in one fold."""
     is_train = (clips["split"] == "train").to_numpy()
     fingerprints, clips = read_array(prepared / "fingerprints.npy")[is_train], clips[is_train].reset_index(drop=True)
-    duplicates = read_table(prepared / "duplicates.csv", ("train_id", "split", "id"))
-    duplicates = duplicates[duplicates["split"] == "train"]
+    duplicates = folds.read_duplicates(prepared)
     clips = clips.assign(group=folds.make_groups(clips, fingerprints, duplicates, config.folds.groups))
     if config.folds.unit == "group":
         return clips, clips["group"]

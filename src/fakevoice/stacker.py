@@ -17,6 +17,7 @@ import numpy as np
 from fakevoice.config import Config
 from fakevoice.errors import ArtefactError, LeakError
 from fakevoice.extraction import pooled_names
+from fakevoice.leaks import hide, refuse_hidden
 from fakevoice.settings import Stacker
 from fakevoice.storage import write_text
 
@@ -43,6 +44,9 @@ def fit_fold(
         columns: (n_rows, n_columns) float32; logits among them must be out-of-fold.
         target: (n_rows, n_outputs) of 0 and 1.
         fold: (n_rows,) int.
+
+    Raises:
+        LeakError: rows of fold `index` are among those to fit.
     """
     rows = fold != index
     parameters = {
@@ -60,7 +64,9 @@ def fit_fold(
         "seed": seed,
         "verbose": -1,
     }
-    data, labels = columns[rows], np.ascontiguousarray(target[rows].T)
+    target = hide(target, fold == index)[rows]
+    refuse_hidden(target, "the stacker")
+    data, labels = columns[rows], np.ascontiguousarray(target.T)
     return [
         lightgbm.train(parameters, lightgbm.Dataset(data, label, feature_name=names), settings.n_rounds)
         for label in labels

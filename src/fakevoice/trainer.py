@@ -38,6 +38,7 @@ from fakevoice.batches import (
 from fakevoice.cache import CachedFeature
 from fakevoice.config import Config
 from fakevoice.errors import FakevoiceError
+from fakevoice.leaks import hide, refuse_hidden
 from fakevoice.networks import TrainedNetwork, build_model, choose_device, save_network, score_rows, start_from
 from fakevoice.objective import Objective
 from fakevoice.schedule import learning_rate_factor
@@ -109,7 +110,9 @@ def train_fold(job: FoldJob) -> Path:
 
 def _batches(job: FoldJob, data: "_Data", epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     batch_size = job.network.training.batch_size
-    return training_batches(data.clips, job.target, data.rows, batch_size, epoch, ranks.part())
+    for x, y in training_batches(data.clips, data.labels, data.rows, batch_size, epoch, ranks.part()):
+        refuse_hidden(y, f"{job.name} of fold {job.index}")
+        yield x, y
 
 
 def _show_progress(job: FoldJob, data: "_Data", epoch: int, row: dict[str, float], board: Any) -> None:
@@ -139,6 +142,7 @@ class _Data:
 
     Attributes:
         rows: (n_rows,) int, of the scenes outside the fold.
+        labels: (n_scenes, n_columns) float32, those of the fold hidden.
         shape: (n_bands, n_frames) of what the network sees.
         seed: of this fold of this network.
     """
@@ -146,6 +150,7 @@ class _Data:
     clips: TrainingClips
     unlabeled: TrainingClips
     rows: np.ndarray
+    labels: np.ndarray
     shape: tuple[int, int]
     seed: int
 
@@ -157,7 +162,8 @@ class _Data:
         sequence = np.random.SeedSequence([job.config.seed, job.index, sum(job.name.encode())])
         augmentation = Augmentation(job.network, job.config, shape, int(sequence.generate_state(1)[0]))
         clips, unlabeled = (_clips(job, split, standardizer, augmentation) for split in ("scenes", "unlabeled"))
-        return cls(clips, unlabeled, rows, shape, augmentation.seed)
+        labels = hide(job.target, job.fold == job.index)
+        return cls(clips, unlabeled, rows, labels, shape, augmentation.seed)
 
 
 def _clips(job: FoldJob, split: str, standardizer: Standardizer, augmentation: Augmentation) -> TrainingClips:

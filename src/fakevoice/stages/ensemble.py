@@ -23,6 +23,7 @@ def code(config: Config) -> list[str]:
         "calibration",
         "predictions",
         "slices",
+        "leaks",
     ]
     return [*shared, f"calibrators/{config.ensemble.calibrator}", *metrics]
 

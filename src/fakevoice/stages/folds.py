@@ -45,9 +45,10 @@ def run(config: Config, paths: Paths) -> list[Path]:
     clips = clips[train].reset_index(drop=True)
     rows = folds.read_folds(paths.folds_csv, config.competition)
     origin = "made anew" if rows.empty else f"as {paths.folds_csv.name} has them (--force makes new ones)"
+    duplicates = folds.read_duplicates(prepared)
     if rows.empty:
-        rows = _new_rows(clips, fingerprints, prepared, config)
-    folds.check_folds(rows, clips, config.folds.n_folds)
+        rows = _new_rows(clips, fingerprints, duplicates, config)
+    folds.check_folds(rows, clips, duplicates, config.folds.n_folds)
     folds.write_folds(paths.folds_csv, rows, config.competition)
     write_table(folder / "folds.csv", rows)
     n_groups = rows["group"].nunique()
@@ -56,12 +57,9 @@ def run(config: Config, paths: Paths) -> list[Path]:
     return [folder / f"{name}.csv" for name in ("folds", "shortcuts", "weights")]
 
 
-def _new_rows(clips, fingerprints, prepared: Path, config: Config):
+def _new_rows(clips, fingerprints, duplicates, config: Config):
     from fakevoice import folds
-    from fakevoice.tables import read_table
 
-    duplicates = read_table(prepared / "duplicates.csv", ("train_id", "split", "id"))
-    duplicates = duplicates[duplicates["split"] == "train"]
     clips = clips.assign(group=folds.make_groups(clips, fingerprints, duplicates, config.folds.groups))
     whole = clips["group"]
     if config.folds.unit == "channel":

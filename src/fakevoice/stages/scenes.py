@@ -13,7 +13,7 @@ TABLES = ("scenes", "voices", "matching", "pilots")
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
-    drawn_by = ["scenes", "scene_runs", "noise_bank", "made_noises", "voicing", "samples"]
+    drawn_by = ["scenes", "scene_runs", "noise_bank", "made_noises", "voicing", "samples", "leaks"]
     heard_by = [
         "matching",
         "pooling",
@@ -27,6 +27,7 @@ def code(config: Config) -> list[str]:
 
 def run(config: Config, paths: Paths) -> list[Path]:
     """Write scenes.csv, voices.csv, matching.csv, pilots.csv, noise_bank.csv and noise_bank.npy."""
+    from fakevoice import leaks
     from fakevoice.folds import read_folds
     from fakevoice.noise_bank import NAME
     from fakevoice.noise_shapes import MINED
@@ -38,7 +39,9 @@ def run(config: Config, paths: Paths) -> list[Path]:
     clips = read_table(paths.stage("prepare") / "clips.csv", CLIP_TEXT)
     audit = read_table(paths.stage("prepare") / "audit.csv", CLIP_TEXT)
     sounds = open_clips(clips, audit, paths.cache, paths.raw, config)
-    drawn = draw(clips, read_folds(paths.folds_csv, config.competition), sounds, paths.raw, folder, config)
+    folds = read_folds(paths.folds_csv, config.competition)
+    drawn = draw(clips, folds, sounds, paths.raw, folder, config)
+    leaks.check_scenes(drawn.scenes, drawn.voices, drawn.bank.table, folds)
     for name in TABLES:
         write_table(folder / f"{name}.csv", getattr(drawn, name))
     n_mined, n_noises = (drawn.bank.table["kind"] == MINED).sum(), len(drawn.bank.table)

@@ -6,14 +6,14 @@ from fakevoice.config import Config
 from fakevoice.places import Paths
 
 AFTER = ("scenes", "features")
-READS = ("seed", "task", "classes", "folds", "networks", "epoch_measures")
+READS = ("seed", "task", "classes", "folds", "networks", "epoch_measures", "leak_auc")
 
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
     plugins = {module for network in config.networks.values() for module in network.plugin_modules}
     own = ["trainer", "objective", "adapt", "networks", "batches", "phase_vocoder", "tasks", "fold_runs", "schedule"]
-    return [*own, "sinc", "vision", *sorted(plugins), *(f"metrics/{name}" for name in config.epoch_measures)]
+    return [*own, "leaks", "sinc", "vision", *sorted(plugins), *(f"metrics/{name}" for name in config.epoch_measures)]
 
 
 def inputs(config: Config, paths: Paths) -> dict[str, str]:
@@ -26,7 +26,7 @@ def inputs(config: Config, paths: Paths) -> dict[str, str]:
 def run(config: Config, paths: Paths) -> list[Path]:
     """Write weights and learning curve of every network and fold, and the logits."""
     from fakevoice.cache import CachedFeature
-    from fakevoice.fold_runs import check_networks, train_networks
+    from fakevoice.fold_runs import check_networks, refuse_leaks, train_networks
     from fakevoice.storage import read_json
     from fakevoice.tables import SCENE_TEXT, read_table
 
@@ -37,4 +37,5 @@ def run(config: Config, paths: Paths) -> list[Path]:
     }
     check_networks(config, shapes)
     scenes = read_table(paths.stage("scenes") / "scenes.csv", SCENE_TEXT)
+    refuse_leaks(config, scenes, folders)
     return train_networks(config, paths, scenes, folders)
