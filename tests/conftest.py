@@ -22,6 +22,7 @@ TINY = [
     "folds.n_folds=2",
     *(f"networks.{name}.training.{word}" for name in ("mel", "mfcc") for word in ("n_epochs=2", "batch_size=16")),
     *(f"networks.{name}.model.args.width=4" for name in ("mel", "mfcc")),
+    *(f"networks.{name}.training.precision=fp32" for name in ("mel", "mfcc")),  # not what is faster at the moment
     "stacker.n_rounds=10",
     "stacker.min_rows_per_leaf=5",
     "ensemble.n_bootstrap=20",

@@ -19,7 +19,7 @@ from fakevoice.rendering import render_all
 from fakevoice.samples import open_clips
 from fakevoice.scenes import first_group
 from fakevoice.slices import label_and_probability
-from fakevoice.storage import read_array, read_json
+from fakevoice.storage import read_array, read_json, refuse_damaged
 from fakevoice.tables import CLIP_TEXT, SCENE_TEXT, VOICE_TEXT, read_table
 
 N_BANDS = 5  # of SNR, overlap and level difference, equally wide
@@ -60,12 +60,14 @@ def load_run(config: Config) -> Run:
         config: names the competition and the experiment; all else is taken from the run itself.
 
     Raises:
-        ArtefactError: the run is not finished, or its predictions are of other scenes.
+        ArtefactError: the run is not finished, a file is damaged, or its predictions are of other scenes.
     """
     places = paths(config)
     scenes_folder, ensemble = places.stage("scenes"), places.stage("ensemble")
     if not (ensemble / "manifest.json").is_file():
         raise ArtefactError(f"no finished run in {places.run}: ./run.sh all --config {config.competition}")
+    for stage in ("prepare", "scenes", "stack", "ensemble"):
+        refuse_damaged(places.stage(stage) / "manifest.json", places.home)
     run = Run(
         config=validate(read_json(ensemble / "config.json")),
         paths=places,

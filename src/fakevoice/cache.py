@@ -106,7 +106,7 @@ def given_statistics(table: pd.DataFrame, config: Config) -> pd.DataFrame:
 
 
 def fill(folders: dict[str, Path], sources: Sources, config: Config) -> dict[str, Path]:
-    """Compute every shard that is missing, and write the manifests.
+    """Compute every shard that is missing or damaged, and write the manifests.
 
     Returns:
         Feature → its manifest.
@@ -114,6 +114,7 @@ def fill(folders: dict[str, Path], sources: Sources, config: Config) -> dict[str
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
         storage.remove_temporaries(folder)
+        storage.remove_damaged(folder)
     shards = [shard for split in sources.splits for shard in _missing_shards(split, folders, sources, config)]
     n_clips = sum(len(shard.rows) for shard in shards)
     if shards:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from fakevoice.errors import ArtefactError
 from fakevoice.slices import reliability
 
 N_PICTURES = 8  # of the first batch
@@ -26,14 +27,20 @@ def written_to(folder: Path, n_epochs_done: int) -> Iterator[Any]:
 
     Args:
         n_epochs_done: whole epochs that an interrupted training left.
+
+    Raises:
+        ArtefactError: disk full, no permission, read-only folder.
     """
     from torch.utils.tensorboard import SummaryWriter
 
     if not n_epochs_done:
         for old in folder.glob("events.*"):
             old.unlink()
-    with SummaryWriter(folder, purge_step=n_epochs_done + 1) as writer:
-        yield writer
+    try:
+        with SummaryWriter(folder, purge_step=n_epochs_done + 1) as writer:
+            yield writer
+    except OSError as error:
+        raise ArtefactError(f"cannot write TensorBoard's curves in {folder}: {error.strerror or error}") from error
 
 
 def write_epoch(writer: Any, row: dict[str, float]) -> None:

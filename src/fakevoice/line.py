@@ -16,6 +16,7 @@ from fakevoice.places import Paths, paths
 from fakevoice.progress import duration_text
 
 STAGES = ("prepare", "folds", "scenes", "features", "train", "stack", "ensemble", "submission", "results")
+LARGE_GB = 1.0  # from which on checksums take seconds
 
 
 def stale_stages(config: Config, verify: bool = False) -> Iterator[tuple[str, str]]:
@@ -38,27 +39,38 @@ def stale_stages(config: Config, verify: bool = False) -> Iterator[tuple[str, st
 def run_line(config: Config, last: str = STAGES[-1], force: str = "", verify: bool = False) -> bool:
     """Bring every stage up to `last` up to date.
 
+    What a stage is about to read is held against its checksums first; where it is damaged, it is made again.
+
     Args:
         force: a stage to redo though it is up to date, or ``"all"``.
+        verify: hold every artefact against its checksum, also where nothing is to be done.
 
     Returns:
         Whether anything was done.
     """
-    places, done = paths(config), False
+    places, done, checked = paths(config), set[str](), set(STAGES if verify else ())
     with storage.lock(places.run), contextlib.ExitStack() as until_done:
         _sweep(places)
-        for name in STAGES[: STAGES.index(last) + 1]:
-            forced = force in (name, "all")
-            reason = "forced" if forced else _why_stale(name, config, places, verify)
+        index = 0
+        while index <= STAGES.index(last):
+            name = STAGES[index]
+            forced = force in (name, "all") and name not in done
+            reason = "forced" if forced else _why_stale(name, config, places, name in checked)
+            unchecked = set(lookup.load("stages", name).AFTER) - checked - done
+            if reason and unchecked:
+                checked |= unchecked
+                index = min(map(STAGES.index, unchecked))
+                continue
             if reason:
                 if not done:
                     _check_plugins(config, places)
                     until_done.enter_context(engine(config, places))
                 _run_stage(name, reason, config, places, forced)
-                done = True
+                done.add(name)
+            index += 1
         if done:
             _sweep(places)  # a worker may have been killed, and another have done its task
-    return done
+    return bool(done)
 
 
 def _sweep(places: Paths) -> None:
@@ -120,7 +132,11 @@ def _expected(stage: ModuleType, config: Config, places: Paths) -> dict[str, Any
 
 def _damaged(name: str, places: Paths, verify: bool) -> list[Path]:
     path = places.stage(name) / "manifest.json"
-    return storage.damaged(_manifest(path)["outputs"], places.home, verify) if path.is_file() else []
+    outputs = _manifest(path)["outputs"] if path.is_file() else {}
+    size_gb = sum(facts["size"] for facts in outputs.values()) / 1e9
+    if verify and size_gb > LARGE_GB:
+        print(f"   {name}: {size_gb:.1f} GB are held against their checksums", flush=True)
+    return storage.damaged(outputs, places.home, verify)
 
 
 def _outputs(name: str, places: Paths) -> list[Path]:

@@ -185,6 +185,31 @@ def damaged(outputs: dict[str, dict[str, Any]], root: Path, verify: bool) -> lis
     return bad
 
 
+def remove_damaged(folder: Path) -> None:
+    """Remove what does not fit the manifest of a folder, and a manifest that is none, so that it is made again."""
+    manifest = folder / "manifest.json"
+    try:
+        bad = damaged(read_json(manifest)["outputs"], folder, verify=True) if manifest.is_file() else []
+    except (ArtefactError, TypeError, KeyError, AttributeError):
+        bad = [manifest]
+    for path in bad:
+        path.unlink(missing_ok=True)
+
+
+def refuse_damaged(manifest: Path, root: Path) -> None:
+    """Hold every file that a manifest lists against its checksum, before one of them is used.
+
+    Raises:
+        ArtefactError: a file is missing or damaged, or the manifest is; it is named, and how it is made again.
+    """
+    try:
+        bad = damaged(read_json(manifest)["outputs"], root, verify=True)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ArtefactError(f"{manifest} is no manifest: delete it, and the stage is run again") from error
+    if bad:
+        raise ArtefactError(f"{bad[0]} is missing or damaged: ./run.sh all --verify makes it again")
+
+
 def remove_temporaries(folder: Path) -> None:
     """Remove what killed processes left half written in `folder`; what a living one is writing stays.
 
