@@ -7,9 +7,9 @@ python=$here/.venv/bin/python
 
 find_python() {
   for name in ${PYTHON:-} python3 python3.13 python3.12 python3.11 python; do
-    if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo "$name"; return; fi
+    if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11, 5))' 2>/dev/null; then echo "$name"; return; fi
   done
-  echo "fakevoice needs Python 3.11 or newer: install it, or name it with PYTHON=/path/to/python ./run.sh" >&2
+  echo "fakevoice needs Python 3.11.5 or newer: install it, or name it with PYTHON=/path/to/python ./run.sh" >&2
   exit 1
 }
 
@@ -26,7 +26,7 @@ install() {
   local stamp=$here/.venv/.installed-$1 wanted
   wanted=$(content "$1" | cksum)
   [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
-  echo "installing $1 into .venv (once, some minutes and about 2 GB)" >&2
+  echo "installing $1 into .venv (once, some minutes and 2 GB, or 6 with CUDA)" >&2
   [ -x "$python" ] || "$(find_python)" -m venv "$here/.venv"
   "$python" -m pip install --quiet --disable-pip-version-check -r "$here/$1" >&2
   # the package is importable from notebooks too
@@ -42,7 +42,7 @@ case "${1:-}" in
   test)
     install requirements-dev.txt
     cd "$here"
-    exec "$python" -m pytest -n auto --dist loadfile "${@:2}" ;;
+    exec "$python" -m pytest -n auto --dist loadfile --no-loadscope-reorder "${@:2}" ;;
   bench)  # ONNX Runtime, beside which it measures, is an extra
     install requirements-extra.txt
     exec "$python" "$here/benchmarks/all.py" "${@:2}" ;;

@@ -1,11 +1,13 @@
 """What many tests share: the whole line, run once on a tiny demo in a folder of its own."""
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import threadpoolctl
+from filelock import FileLock
 
 from fakevoice.config import Config, load_config
 from fakevoice.inference import Predictor
@@ -90,12 +92,13 @@ def one_thread():
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory) -> FinishedRun:
     """The line on a tiny demo, in this process, so that its warnings are errors; tests only read it."""
-    home = tmp_path_factory.mktemp("finished") / "home"
-    config = load_config("demo", TINY)
-    with pytest.MonkeyPatch.context() as environment:
+    here = tmp_path_factory.getbasetemp()
+    folder = here.parent if "PYTEST_XDIST_WORKER" in os.environ else here  # one for all workers
+    home, config = folder / "finished" / "home", load_config("demo", TINY)
+    with FileLock(folder / "finished.lock"), pytest.MonkeyPatch.context() as environment:
         environment.setenv("FAKEVOICE_HOME", str(home))
         environment.setenv("LOKY_MAX_CPU_COUNT", "1")  # starting workers takes longer than this work
-        assert run_line(config)
+        run_line(config)
         return FinishedRun(home, config, list(TINY), paths(config))
 
 

@@ -100,9 +100,9 @@ def half_written(home: Path) -> list[str]:
     return [str(path.relative_to(home)) for path in home.rglob("*") if path.name.startswith(storage.TEMPORARY)]
 
 
-def undisturbed(home: Path, snapshots: Path) -> Iterator[Trial]:
+def undisturbed(home: Path, snapshots: Path, last: str) -> Iterator[Trial]:
     """Run the line stage by stage."""
-    for stage in STAGES:
+    for stage in STAGES[: STAGES.index(last) + 1]:
         before, counted = shutil.copytree(home, snapshots / stage), home.parent / "changes.txt"
 
         def count(stage: str = stage, counted: Path = counted) -> int:
@@ -167,7 +167,8 @@ def main() -> int:
     home.mkdir(parents=True)
     os.environ |= {"FAKEVOICE_HOME": str(home), "LOKY_MAX_CPU_COUNT": "1"}
     os.environ.pop("FAKEVOICE_DATA", None)
-    trials = [trial for trial in undisturbed(home, options.folder / "snapshots") if trial.stage in options.stages]
+    done = undisturbed(home, options.folder / "snapshots", max(options.stages, key=STAGES.index))
+    trials = [trial for trial in done if trial.stage in options.stages]
     n_all_wrong = 0
     for number, fault in enumerate(options.fault):
         n_points = n_wrong = n_changes = 0

@@ -25,6 +25,7 @@ from fakevoice.slices import (
     voice_aucs,
 )
 from fakevoice.storage import read_json
+from tests.sealing import seal
 
 RATE = 16_000
 
@@ -126,6 +127,7 @@ def test_not_finished(tmp_path, monkeypatch):
 def test_other_scenes(damageable):
     table = damageable.paths.stage("scenes") / "scenes.csv"
     table.write_text(table.read_text().replace("S000003,1", "S000003,0"))
+    seal(damageable.paths, "scenes")
     with pytest.raises(ArtefactError, match="other scenes"):
         load_run(damageable.config)
 

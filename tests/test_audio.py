@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from fakevoice.audio import find_audio, fix_length, measure_length, read_audio, split_part
+from fakevoice.audio import fix_length, measure_length, read_audio
 from fakevoice.errors import AudioError, DataError
+from fakevoice.sound_files import find_audio, split_part
 
 RATE = 16_000
 

@@ -80,7 +80,8 @@ NETWORK = Network(
 def write_feature(folder, scenes: np.ndarray, unlabeled: np.ndarray):
     for split, values in (("scenes", scenes), ("unlabeled", unlabeled)):
         storage.write_array(folder / f"{split}-00000.npy", values.astype(np.float16))
-    write_json(folder / "manifest.json", {"n_clips": {"scenes": len(scenes), "unlabeled": 6}, "shard_size": N_ROWS})
+    n_clips = {"scenes": len(scenes), "unlabeled": 6}
+    write_json(folder / "manifest.json", {"n_clips": n_clips, "shard_size": N_ROWS, "outputs": {}})
     return folder
 
 

@@ -275,9 +275,9 @@ def test_bench_installs_extras_once_and_hands_over(checkout):
 @pytest.mark.parametrize("included", ["requirements.txt", "requirements-extra.txt", "requirements-dev.txt"])
 def test_what_is_included_makes_an_installation_old(checkout, included):
     asked(checkout, "test")
-    assert asked(checkout, "test") == ["-m pytest -n auto --dist loadfile"]
+    assert asked(checkout, "test") == ["-m pytest -n auto --dist loadfile --no-loadscope-reorder"]
     with (checkout / included).open("a") as file:
         file.write("another==1.0\n")
     assert "-r requirements-dev.txt" in asked(checkout, "test")
     assert ("-r requirements.txt" in asked(checkout, "status")) is False  # it was brought up to date just now
-    assert asked(checkout, "test") == ["-m pytest -n auto --dist loadfile"]
+    assert asked(checkout, "test") == ["-m pytest -n auto --dist loadfile --no-loadscope-reorder"]

@@ -1,5 +1,6 @@
 """The command line: what it says, what it returns, which competition it takes, and whom it calls."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fakevoice import lookup
+from fakevoice import commands, lookup
 from fakevoice.cli import main
 from fakevoice.config import REPOSITORY
 from fakevoice.line import STAGES
@@ -235,3 +236,23 @@ def test_a_signal_that_comes_in_a_finaliser_is_heard_all_the_same(number, code):
     )
     assert "Exception ignored" in done.stderr
     assert done.returncode == code, done.stderr
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize(("path", "where"), [("some.png", "some.png"), (None, "the disk")])
+def test_a_library_that_cannot_write_is_no_defect(monkeypatch, capsys, number, path, where):
+    def write(options) -> None:
+        raise OSError(number, os.strerror(number), *filter(None, [path]))
+
+    monkeypatch.setattr(commands, "status", write)
+    assert main(["status"]) == 1
+    assert capsys.readouterr().err.startswith(f"fakevoice: {where}: {os.strerror(number)}; the same command")
+
+
+def test_what_is_no_matter_of_the_disk_shows_where_it_was(monkeypatch):
+    def work(options) -> None:
+        raise OSError(errno.ENOTCONN, "not connected")
+
+    monkeypatch.setattr(commands, "status", work)
+    with pytest.raises(OSError, match="not connected"):
+        main(["status"])

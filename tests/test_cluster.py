@@ -158,6 +158,7 @@ def client(from_features, by_hand) -> Iterator[Callable[[], subprocess.Popen]]:
         process.wait()
 
 
+@pytest.mark.slow
 def test_workers_and_the_client_killed_and_the_bytes_are_those_of_one_process(
     finished_run, from_features, by_hand, client
 ):
@@ -196,6 +197,7 @@ def test_who_computes_makes_nothing_stale_and_is_not_asked_where_nothing_is(dama
     assert "everything is up to date" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_cluster_of_its_own(from_features, monkeypatch):
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY / "src"))

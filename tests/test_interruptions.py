@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import threadpoolctl
@@ -33,12 +34,12 @@ def from_features(damageable):
     return damageable
 
 
-def start(run) -> subprocess.Popen:
+def start(run, log_name: str = "log.txt") -> subprocess.Popen:
     """`./run.sh all` with two workers, in a process group of its own."""
     environment = os.environ | {"FAKEVOICE_HOME": str(run.home), "PYTHONPATH": str(REPOSITORY / "src")}
     environment["LOKY_MAX_CPU_COUNT"] = "2"
     command = [sys.executable, "-m", "fakevoice", "all", "--config", "demo", *run.overrides]
-    with (run.home.parent / "log.txt").open("w") as log:
+    with (run.home.parent / log_name).open("w") as log:
         return subprocess.Popen(
             command, env=environment, stdout=log, stderr=log, start_new_session=True, preexec_fn=_hear_ctrl_c
         )
@@ -85,7 +86,9 @@ def stop(process: subprocess.Popen, by: signal.Signals) -> int:
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [(signal.SIGKILL, signal.SIGKILL), (signal.SIGINT, signal.SIGTERM)], ids=["kill", "stop"]
+    ("first", "second"),
+    [(signal.SIGKILL, signal.SIGTERM), pytest.param(signal.SIGINT, signal.SIGKILL, marks=pytest.mark.slow)],
+    ids=["kill and term", "ctrl-c and kill"],
 )
 def test_interrupted_in_features_and_in_training(finished_run, from_features, first, second):
     """Byte-equal in the end, though these had two workers and the undisturbed run had none."""
@@ -134,10 +137,9 @@ def test_what_a_killed_run_left_half_written_is_swept_away(finished_run, damagea
     dead.wait()
     left = f"{storage.TEMPORARY}{storage.HOST}-{dead.pid}-0123456789abcdef-half.npy"
     (mel,) = damageable.paths.cache.glob("mel-*")
-    (damageable.paths.stage("submission") / "manifest.json").unlink()
     for folder in (mel, damageable.paths.stage("ensemble"), damageable.paths.submissions, damageable.home):
         (folder / left).write_bytes(b"half")
-    run_line(damageable.config, force="all")
+    assert not run_line(damageable.config)
     assert damageable.contents() == finished_run.contents()
 
 
@@ -159,3 +161,22 @@ def test_two_runs_at_once_on_one_home(damageable):
     message = (damageable.home.parent / "log.txt").read_text()
     assert f"is in use by process {os.getpid()}" in message
     assert "Traceback" not in message
+
+
+@pytest.mark.slow
+def test_two_experiments_at_once_share_one_cache(finished_run, from_features):
+    """Neither waits for the other, and both end as if they had been alone."""
+    shutil.rmtree(from_features.paths.run)
+    both = [replace(from_features, overrides=[*from_features.overrides, f"experiment={name}"]) for name in "ab"]
+    processes = [start(run, log) for run, log in zip(both, ("a.txt", "b.txt"), strict=True)]
+    assert [process.wait(PATIENCE_S) for process in processes] == [0, 0]
+    cache = from_features.paths.cache
+    now, alone = (
+        {name: sha256 for name, sha256 in run.contents().items() if name.startswith("features_cache/")}
+        for run in (from_features, finished_run)
+    )
+    assert now == alone
+    assert not list(cache.rglob(f"{storage.TEMPORARY}*"))
+    for name in "ab":
+        answer = (cache.parents[1] / "runs" / "demo" / name / "ensemble" / "test.npy").read_bytes()
+        assert answer == (finished_run.paths.stage("ensemble") / "test.npy").read_bytes()

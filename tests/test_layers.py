@@ -12,13 +12,14 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "fakevoice"
 LEVELS = (
-    "errors progress prior drift noise_shapes settings sinc vision limits meters schema",
-    "config lookup storage remote spectrum schedule channel workers predictions ranks guards",
+    "errors progress prior drift noise_shapes settings sinc vision limits meters reasons",
+    "config lookup storage remote spectrum schedule channel workers predictions ranks guards connections schema",
     "mirror history notebooks windows novelty videos",
-    "audio uploads",
+    "decoder sound_files uploads",
+    "audio",
     "places shipping preprocessing constant_q timbre clip_tables made_folders",
     "tables tasks sound batch_norm cluster warm_start slices voicing pitch phase_vocoder source_filter bootstrap "
-    "calibration",
+    "calibration leaks",
     "datasets features statistics augment adaptation models metrics calibrators vocoders noises",  # folders of plug-ins
     "audit folds scenes noise_bank samples pooling exploration ensemble measuring submission shortcuts",
     "rendering extraction matching made_noises",

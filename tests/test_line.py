@@ -1,7 +1,6 @@
 """The line does what has changed and nothing else, and says why."""
 
 import re
-import shutil
 
 import pytest
 
@@ -26,14 +25,6 @@ def test_second_run_touches_nothing(damageable, capsys):
     assert "everything is up to date" in capsys.readouterr().out
     assert damageable.contents() == contents
     assert damageable.times() == times
-
-
-def test_same_seed_in_another_folder_gives_the_same_bytes(finished_run, damageable):
-    for path in damageable.home.iterdir():
-        if path.name != "data":
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    assert run_line(damageable.config)
-    assert damageable.contents() == finished_run.contents()
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,10 @@ import pytest
 import soundfile
 
 from fakevoice import lookup, mirror, remote, storage
-from fakevoice.audio import find_audio, read_audio, split_part
+from fakevoice.audio import read_audio
 from fakevoice.audit import audit_clips, check_audit, find_missing
 from fakevoice.errors import AudioError, DataError, RemoteError
+from fakevoice.sound_files import find_audio, split_part
 from fakevoice.sources import list_sources
 from fakevoice.storage import TEMPORARY
 

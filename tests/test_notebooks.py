@@ -22,6 +22,7 @@ from fakevoice.errors import ConfigError, FakevoiceError
 from fakevoice.notebooks import pair
 from fakevoice.storage import read_array, write_array
 from fakevoice.tables import CLIP_TEXT, read_table, write_table
+from tests.sealing import seal
 
 REPOSITORY = Path(__file__).parents[1]
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.py"))
@@ -198,6 +199,7 @@ def forget_unlabeled(run) -> None:
 )
 def test_domain_gap_of_other_runs(change, words, n_figures, damageable, monkeypatch, tmp_path):
     change(damageable)
+    seal(damageable.paths, "prepare", "scenes")
     notebook = REPOSITORY / "notebooks" / "03_domain_gap.py"
     outputs = executed(notebook, damageable.home, damageable.overrides, monkeypatch, tmp_path)
     assert int(outputs[-1]["text"]) == n_figures

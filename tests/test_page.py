@@ -1,21 +1,19 @@
 """The live page: its files fit each other, and it does in a browser what it says."""
 
 import json
-import os
 import re
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
 
 from fakevoice.audio import read_audio
-from fakevoice.config import REPOSITORY
+from fakevoice.reasons import REASONS
 from fakevoice.service import PAGE
 from tests.chromium import PROGRAM, Page, opened
+from tests.serving import serving
 
 RATE = 16_000
 SCRIPTS = sorted(PAGE.glob("*.js"))
@@ -23,6 +21,9 @@ TEXTS = json.loads((PAGE / "texts.json").read_text(encoding="utf-8"))
 HTML = (PAGE / "index.html").read_text(encoding="utf-8")
 COMPUTED = {*(f"word.{n}" for n in range(1, 6)), *(f"class.{n}" for n in range(3, 6)), "output.fake", "output.real"}
 COMPUTED |= {f"column.{name}" for name in ("id", "verdict", "low", "high", "n_windows", "note", "start_s", "end_s")}
+COMPUTED |= {f"reason.{code}" for code in REASONS} - {"reason.other"}
+OUTPUTS = {"fake": "generated voice", "real": "human voice"}
+PLACE = "+/[\\d.]+/.exec(document.querySelector('#cursor').style.transform)[0]"
 needs_chromium = pytest.mark.skipif(PROGRAM is None, reason="no chromium: the page cannot be opened here")
 
 
@@ -78,24 +79,10 @@ def sounds(finished_run, tmp_path_factory):
     return folder
 
 
-def running(home, *words: str) -> Iterator[str]:
-    """The address of a service in a process of its own."""
-    command = [sys.executable, "-m", "fakevoice", "serve", "--config", "demo", "--port", "0", *words]
-    environment = os.environ | {"FAKEVOICE_HOME": str(home), "PYTHONUNBUFFERED": "1"}
-    pipes = {"stdout": subprocess.PIPE, "text": True, "cwd": REPOSITORY / "src"}
-    with subprocess.Popen(command, env=environment, **pipes) as process:
-        timer = threading.Timer(300, process.kill)
-        timer.start()
-        try:
-            yield re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())[0]
-        finally:
-            timer.cancel()
-            process.kill()
-
-
 @pytest.fixture(scope="module")
 def url(finished_run):
-    yield from running(finished_run.home)
+    with serving(finished_run.home) as service:
+        yield service.url
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +111,15 @@ def give(page: Page, *files) -> None:
     page.wait("document.querySelector('#status').textContent.startsWith('Done')")
 
 
+def said_of(url: str, file) -> dict:
+    """What the service answers to a program."""
+    with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+        told = client.post("api/predict", files=[("files", (file.name, file.read_bytes()))])
+    return told.json()["recordings"][0]
+
+
 @needs_chromium
-def test_an_upload_is_judged_drawn_and_played(page, sounds):
+def test_an_upload_is_judged_drawn_and_played(page, url, sounds):
     give(page, sounds / "long.wav")
     assert re.search(r"generated voice: (very )?(un)?(likely|decided)|No verdict", page.text("#verdict"))
     assert re.search(r"human voice\s+\d+ % \(\d+ % to \d+ %\)", page.text("#verdict"))
@@ -144,10 +138,27 @@ def test_an_upload_is_judged_drawn_and_played(page, sounds):
     page.evaluate(click % (box[0] + 52 + (box[2] - 62) * 0.75))
     page.wait("Math.abs(document.querySelector('#player').currentTime - 9) < 0.05")
     page.wait("document.querySelector('#now').textContent.startsWith('At 9.0 s:')")
+    place = page.evaluate(PLACE)
+    assert place == pytest.approx(52 + (box[2] - 62) * 0.75, abs=1)
+    window = said_of(url, sounds / "long.wav")["timeline"][-1]  # its middle, 9.5 s, is nearest
+    assert all(f"{words} {100 * window[name]:.0f} %" in page.text("#now") for name, words in OUTPUTS.items())
 
 
 @needs_chromium
-def test_several_files_can_be_sorted_and_downloaded(page, sounds):
+def test_the_cursor_glides_with_the_sound(page, sounds):
+    give(page, sounds / "long.wav")
+    page.evaluate("document.querySelector('#player').play()")
+    page.wait("document.querySelector('#player').currentTime > 0.1")
+    places = page.evaluate(f"""new Promise((done) => {{
+      const seen = [], look = () => seen.push({PLACE}) < 60 ? requestAnimationFrame(look) : done(seen);
+      look();
+    }})""")
+    page.evaluate("document.querySelector('#player').pause()")
+    assert len(set(places)) > 10 and places == sorted(places)  # a sound tells its time four times a second only
+
+
+@needs_chromium
+def test_several_files_can_be_sorted_and_downloaded(page, url, sounds):
     give(page, sounds / "long.wav", sounds / "notes.wav", sounds / "=short.wav")
     rows = "[...document.querySelectorAll('#results tbody th')].map((cell) => cell.textContent).join()"
     assert page.evaluate(rows) == "long.wav,notes.wav,=short.wav"
@@ -163,14 +174,29 @@ def test_several_files_can_be_sorted_and_downloaded(page, sounds):
     assert lines[0].endswith("id,fake,fake_low,fake_high,real,real_low,real_high,n_windows,note")
     assert [line.split(",")[0] for line in lines[1:]] == ["long.wav", "notes.wav", "'=short.wav"]
     assert lines[2].endswith("not readable (cannot be decoded: Format not recognised.): the prior")
+    columns = lines[0].split("id,")[1].split(",")[:-1]
+    for line, name in ((lines[1], "long.wav"), (lines[3], "=short.wav")):
+        row = said_of(url, sounds / name)["row"]
+        assert [float(cell) for cell in line.split(",")[1:-1]] == [row[column] for column in columns]
+        cell = f"{100 * row['real']:.0f} % ({100 * row['real_low']:.0f} % to {100 * row['real_high']:.0f} %)"
+        assert cell in page.text(
+            f"#results tbody tr:nth-child({['notes.wav', 'long.wav', '=short.wav'].index(name) + 1})"
+        )
+    assert page.evaluate("made[0].arrayBuffer().then((bytes) => [...new Uint8Array(bytes, 0, 3)])") == [
+        0xEF,
+        0xBB,
+        0xBF,
+    ]
 
 
 @needs_chromium
 def test_a_text_file_is_said_to_be_none(page, sounds):
     give(page, sounds / "notes.wav")
-    assert "Not readable: cannot be decoded" in page.text("#verdict")
+    assert page.text("#verdict") == "Not readable: it is neither a recording nor a video that can be decoded."
     assert page.evaluate("document.querySelector('#pictures').hidden")
-    assert "%" not in page.text("#results tbody tr")
+    assert "%" not in page.text("#results tbody tr") and "Not readable" in page.text("#results tbody tr")
+    page.evaluate("document.querySelector('[data-to=ko]').click()")
+    assert page.text("#verdict") == "읽을 수 없음: 녹음이나 동영상 형식이 아닙니다."
 
 
 @needs_chromium
@@ -203,14 +229,20 @@ def test_the_language_is_switched_everywhere(page, sounds):
 
 
 @needs_chromium
-def test_the_microphone_is_answered_every_second(page):
+def test_the_microphone_is_answered_every_second_and_let_go(page):
+    page.evaluate("""(() => {
+      const devices = navigator.mediaDevices, ask = devices.getUserMedia.bind(devices);
+      devices.getUserMedia = async (asked) => (window.microphone = await ask(asked));
+    })()""")
     page.evaluate("document.querySelector('#record').click()")
     page.wait("/\\d+ %/.test(document.querySelector('#live-verdict').textContent)")
     assert "Listening" in page.text("#live-state") and page.text("#record") == "Stop the microphone"
     said = page.wait("document.querySelector('#live-said').textContent")
     assert "voice" in said or "No verdict" in said
     page.evaluate("document.querySelector('#record').click()")
+    assert page.evaluate("microphone.getTracks().map((track) => track.readyState).join()") == "ended"
     page.wait("document.querySelector('#live-state').textContent === 'The microphone is off.'")
+    assert page.text("#record") == "Start the microphone"
 
 
 @needs_chromium
@@ -224,8 +256,33 @@ def test_a_narrow_screen_scrolls_down_only(page, sounds, is_dark):
 
 
 @needs_chromium
-def test_everything_can_be_reached_by_keyboard_and_has_a_name(page, sounds):
+def test_what_is_drawn_follows_the_colours_of_the_screen(page, sounds):
     give(page, sounds / "long.wav")
+    page.evaluate("window.light = document.querySelector('#timeline').toDataURL()")
+    page.resize(1200, 900, dark=True)
+    page.wait("document.querySelector('#timeline').toDataURL() !== light", 5)
+
+
+@needs_chromium
+def test_what_changes_is_told_to_who_does_not_see(page, sounds):
+    """Regions that a screen reader reads out by themselves."""
+    regions = "[...document.querySelectorAll('[role], [aria-live]')]"
+    told = page.evaluate(f"Object.fromEntries({regions}.map((one) => [one.id, one.ariaLive ?? one.role]))")
+    wanted = {"status": "status", "error": "alert", "live-state": "status", "live-said": "status", "verdict": "polite"}
+    assert {name: told.get(name) for name in wanted} == wanted
+    give(page, sounds / "long.wav")
+    assert page.text("#status") == "Done: 1 files." and page.evaluate("document.activeElement.id") == "chosen-title"
+
+
+def press(page: Page, key: str, code: int) -> None:
+    text = {"text": "\r"} if key == "Enter" else {}
+    page.call("Input.dispatchKeyEvent", type="keyDown", key=key, code=key, windowsVirtualKeyCode=code, **text)
+    page.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, windowsVirtualKeyCode=code)
+
+
+@needs_chromium
+def test_everything_can_be_reached_by_keyboard_and_has_a_name(page, sounds):
+    give(page, sounds / "long.wav", sounds / "=short.wav")
     nodes = page.call("Accessibility.getFullAXTree")["nodes"]
     nameless = [
         node
@@ -235,10 +292,21 @@ def test_everything_can_be_reached_by_keyboard_and_has_a_name(page, sounds):
         and not node.get("name", {}).get("value")
     ]
     assert not [node for node in nameless if node["role"]["value"] != "table"]
-    for _ in range(4):  # the switch's two buttons, the file input, the microphone
-        for kind in ("keyDown", "keyUp"):
-            page.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
-    assert page.evaluate("document.activeElement !== document.body")
+    page.evaluate("document.querySelector('[data-to=en]').focus()")
+    reached = ["English"]
+    for _ in range(20):
+        press(page, "Tab", 9)
+        reached.append(page.evaluate("(({id, textContent}) => id || textContent.trim())(document.activeElement)"))
+        if reached[-1] == "=short.wav":
+            break
+    headings = ["file", "verdict", *OUTPUTS.values(), "windows", "note"]
+    assert reached[:4] == ["English", "한국어", "files", "record"]
+    assert reached[5:] == [*headings, "long.wav", "=short.wav"]  # after the table's own place, where it scrolls
+    press(page, "Enter", 13)
+    page.wait("document.querySelector('#chosen-title').textContent === '=short.wav'")
+    page.wait("document.activeElement.id === 'chosen-title'")
+    for name in ("download", "player"):
+        assert page.evaluate(f"document.querySelector('#{name}').tabIndex") == 0
 
 
 @needs_chromium
@@ -271,15 +339,14 @@ def test_near_one_half_nothing_is_decided(page):
 
 @needs_chromium
 def test_the_token_is_asked_for(finished_run, sounds):
-    for url in running(finished_run.home, "--token", "open-sesame"):
-        with opened() as page:
-            page.go(f"{url}#en")
-            page.wait("!document.querySelector('#token-form').hidden")
-            for word in ("open-barley", "open-sesame"):
-                page.evaluate(f"document.querySelector('#token').value = '{word}'")
-                page.evaluate("document.querySelector('#token-form button').click()")
-                if word == "open-barley":
-                    page.wait("document.querySelector('#error').textContent.includes('not the one')")
-            page.wait("document.querySelector('#bounds').textContent")
-            give(page, sounds / "=short.wav")
-            assert page.text("#status") == "Done: 1 files."
+    with serving(finished_run.home, "--token", "open-sesame") as service, opened() as page:
+        page.go(f"{service.url}#en")
+        page.wait("!document.querySelector('#token-form').hidden")
+        for word in ("open-barley", "open-sesame"):
+            page.evaluate(f"document.querySelector('#token').value = '{word}'")
+            page.evaluate("document.querySelector('#token-form button').click()")
+            if word == "open-barley":
+                page.wait("document.querySelector('#error').textContent.includes('not the one')")
+        page.wait("document.querySelector('#bounds').textContent")
+        give(page, sounds / "=short.wav")
+        assert page.text("#status") == "Done: 1 files."

@@ -137,7 +137,7 @@ def made(folder: Path, name: str, network: Network, target: np.ndarray = TARGET,
         for split, values in splits.items():
             storage.write_array(folder / "mel" / f"{split}-00000.npy", values.astype(np.float16))
         n_clips = {split: len(values) for split, values in splits.items()}
-        write_json(folder / "mel" / "manifest.json", {"n_clips": n_clips, "shard_size": N_ROWS})
+        write_json(folder / "mel" / "manifest.json", {"n_clips": n_clips, "shard_size": N_ROWS, "outputs": {}})
     places = {"folder": folder / name, "tensorboard": folder / f"events-{name}"}
     config = load_config("demo", [f"epoch_measures={measures}"])
     return FoldJob("mel", network, config, folder / "mel", target, np.arange(N_ROWS) % 3, 1, **places)
@@ -192,17 +192,17 @@ def trained(tmp_path_factory) -> Path:
     """Folder of folds that two ranks have trained, with notes of both; see `lead`."""
     folder = tmp_path_factory.mktemp("ranks")
     bad = TARGET.copy()
-    bad[0] = np.nan
+    bad[0] = np.inf
     watched(("alone", made(folder, "alone", NETWORK)))
     jobs = {
         "adapting": made(folder, "adapting", ADAPTING, bad),
-        "unmeasurable": made(folder, "unmeasurable", PLAIN, np.full_like(TARGET, np.nan), "[auc]"),
+        "unmeasurable": made(folder, "unmeasurable", PLAIN, np.full_like(TARGET, 2), "[auc]"),
         "plain": made(folder, "plain", PLAIN),
         "convolutions": made(folder, "convolutions", CONVOLUTIONS),
         "whole": made(folder, "whole", NETWORK),
         "resumed": made(folder, "resumed", NETWORK),
         "taken over": made(folder, "taken over", NETWORK),
-        "hopeless": made(folder, "hopeless", HOPELESS, np.full_like(TARGET, np.nan)),
+        "hopeless": made(folder, "hopeless", HOPELESS, np.full_like(TARGET, np.inf)),
     }
     jobs["taken over"].folder.mkdir()
     shutil.copy(folder / "alone-1.pt", jobs["taken over"].folder / trainer.CHECKPOINT)
@@ -364,6 +364,7 @@ def test_an_error_is_told_once_and_ends_all_ranks():
     assert "exitcode  : 2" in errors
 
 
+@pytest.mark.slow
 def test_stopped_and_killed_it_goes_on(damageable):
     """Ctrl-C after the first fold, then one rank killed after the second: what is finished is kept."""
     shutil.rmtree(damageable.paths.stage("train"))

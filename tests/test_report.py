@@ -27,6 +27,7 @@ from fakevoice.shortcuts import FACTS, REMEDIES
 from fakevoice.storage import read_json, write_json
 from fakevoice.submission import LOG_COLUMNS
 from fakevoice.tables import CLIP_TEXT, read_table, write_table
+from tests.sealing import seal
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 TEXTS = report.texts()
@@ -303,6 +304,7 @@ def changed(finished_run, home_of, asked, tmp_path_factory) -> Page:
     for name in ("clips", "audit"):
         table = read_table(places.stage("prepare") / f"{name}.csv", CLIP_TEXT)
         write_table(places.stage("prepare") / f"{name}.csv", table[table["split"] != "unlabeled"])
+    seal(places, "prepare")
     shutil.rmtree(places.raw)
     return Page(write(finished_run.config, asked).read_text(encoding="utf-8"))
 

@@ -2,12 +2,10 @@
 
 import io
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 
@@ -22,17 +20,18 @@ from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 from websockets.sync.client import connect
 
-from fakevoice import resident, service, uploads, videos
+from fakevoice import resident, service, stream, uploads, videos
 from fakevoice.audio import read_audio
 from fakevoice.cli import main
-from fakevoice.config import REPOSITORY, config_hash
-from fakevoice.errors import ConfigError
+from fakevoice.config import config_hash
+from fakevoice.errors import AudioError, ConfigError
 from fakevoice.guards import Address
 from fakevoice.limits import Gate, Limits
 from fakevoice.recordings import answer
 from fakevoice.service import create_app
 from fakevoice.sources import Source
 from fakevoice.stream import Listener, as_dict
+from tests.serving import serving
 
 RATE = 16_000
 URL = "http://127.0.0.1:8000"
@@ -110,6 +109,10 @@ def test_what_is_no_audio_is_listed_beside_what_is(client, long):
         ("a\u202egnp.wav", "a�gnp.wav"),
         ("C:\\x\\<b>.wav", "<b>.wav"),
         ("x.mp4/../../y", "x.mp4/../../y"),
+        ("/etc/passwd", "/etc/passwd"),
+        ("목" * 83 + ".wav", "목" * 83 + ".wav"),  # 253 bytes: a file system takes no more
+        ("목" * 300, "목" * 255),
+        ("a\nb\tc.wav", "a�b�c.wav"),
     ],
 )
 def test_names_are_shown_and_never_paths(client, long, private, monkeypatch, name, shown):
@@ -411,9 +414,9 @@ def test_streams_are_few_and_end_when_nothing_comes(predictor):
     with TestClient(app, base_url=URL) as client, client.websocket_connect(STREAM) as first:
         with client.websocket_connect(STREAM) as second:
             assert "busy: 1 streams" in second.receive_json()["error"]
-        assert "nothing came for 0.5 s" in first.receive_json()["error"]
+        assert "no hop of sound came for 0.5 s" in first.receive_json()["error"]
     with TestClient(app, base_url=URL) as client, client.websocket_connect(STREAM) as third:
-        assert "nothing came" in third.receive_json()["error"]
+        assert "no hop of sound came" in third.receive_json()["error"]
 
 
 def test_health_names_the_models(client, predictor):
@@ -451,6 +454,17 @@ def test_what_is_counted(predictor, long):
         assert metric(client, 'request_seconds_count{route="/api/stream"}') == 1
 
 
+def test_what_cannot_be_heard_of_a_stream_is_not_counted(predictor, monkeypatch):
+    def refused(*arguments, **options):
+        raise AudioError("raw samples", "0 samples")
+
+    monkeypatch.setattr(stream, "read_pcm", refused)
+    with TestClient(create_app(predictor), base_url=URL) as client, client.websocket_connect(STREAM) as sending:
+        sending.send_bytes(bytes(2 * RATE))
+        assert sending.receive_json()["note"] == "0 samples"
+        assert metric(client, "clips_scored_total") == metric(client, "audio_seconds_scored_total") == 0
+
+
 def test_openapi_names_every_route_and_refusal(client):
     told = client.get("/openapi.json").json()
     assert told["openapi"].startswith("3.") and set(told["paths"]) == {
@@ -459,37 +473,23 @@ def test_openapi_names_every_route_and_refusal(client):
     predict = told["paths"]["/api/predict"]["post"]
     assert set(predict["responses"]) == {"200", *map(str, (400, 401, 403, 408, 413, 421, 422, 503))}
     form = predict["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
-    assert set(form) == {"files", "hop_s"} and "/api/stream" in told["info"]["description"]
+    assert set(form) == {"files", "hop_s"} and (form["hop_s"]["minimum"], form["hop_s"]["maximum"]) == (0.1, 5.0)
+    assert form["files"]["maxItems"] == Limits.max_files and "/api/stream" in told["info"]["description"]
     names = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(told)))
     assert names and names <= set(told["components"]["schemas"])
 
 
-def hear_ctrl_c() -> None:
-    """A shell makes its background jobs ignore it, and what they start inherits that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_the_command(at_home, long, number, code):
+def test_the_command(finished_run, long, number, code):
     """A real process: it answers, keeps its page to itself, and ends on a signal even while a stream is open."""
-    command = [sys.executable, "-m", "fakevoice", "serve", "--config", "demo", "--port", "0"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": REPOSITORY / "src"}
-    hearing = {"env": os.environ | {"PYTHONUNBUFFERED": "1"}, "preexec_fn": hear_ctrl_c}
-    with subprocess.Popen(command, **hearing, **pipes) as process:
-        timer = threading.Timer(120, process.kill)
-        timer.start()
-        try:
-            url = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())[0]
-            with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
-                assert client.get("/healthz").json()["run"] == "demo/default"
-                told = client.post("/api/predict", files=sent(("a.wav", long.read_bytes()))).json()
-                assert len(told["recordings"][0]["timeline"]) == 3
-            with connect(f"{url.replace('http', 'ws')}api/stream?hop_s=1", proxy=None, close_timeout=5) as stream:
-                stream.send(samples_of(long)[: 2 * RATE])
-                assert json.loads(stream.recv(timeout=60))["end_s"] == 1
-                process.send_signal(number)
-                _, errors = process.communicate(timeout=60)
-        finally:
-            timer.cancel()
-            process.kill()
-    assert process.returncode == code and "Traceback" not in errors
+    with serving(finished_run.home) as service:
+        with httpx.Client(base_url=service.url, trust_env=False, timeout=60) as client:
+            assert client.get("/healthz").json()["run"] == "demo/default"
+            told = client.post("/api/predict", files=sent(("a.wav", long.read_bytes()))).json()
+            assert len(told["recordings"][0]["timeline"]) == 3
+        url = f"{service.url.replace('http', 'ws')}api/stream?hop_s=1"
+        with connect(url, proxy=None, close_timeout=5) as stream:
+            stream.send(samples_of(long)[: 2 * RATE])
+            assert json.loads(stream.recv(timeout=60))["end_s"] == 1
+            ended, errors = service.end(number)
+    assert ended == code and "Traceback" not in errors

@@ -1,5 +1,6 @@
 """One fold: goes on after an interruption with the same bytes, never sees its held-out rows, refuses bad weights."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -37,7 +38,7 @@ def write_feature(folder, rows: np.ndarray, **others: np.ndarray):
     for split, values in splits.items():
         storage.write_array(folder / f"{split}-00000.npy", values.astype(np.float16))
     n_clips = {split: len(values) for split, values in splits.items()}
-    storage.write_json(folder / "manifest.json", {"n_clips": n_clips, "shard_size": len(rows)})
+    storage.write_json(folder / "manifest.json", {"n_clips": n_clips, "shard_size": len(rows), "outputs": {}})
     return folder
 
 
@@ -130,7 +131,7 @@ def test_an_interrupted_training_ends_with_the_same_bytes(job, monkeypatch, n_ep
         assert (job.folder / name).read_bytes() == (undisturbed.folder / name).read_bytes()
 
 
-@pytest.mark.parametrize("damage", ["cut", "text", "other architecture"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "text", "other architecture"])
 def test_a_damaged_checkpoint_starts_the_fold_again(job, monkeypatch, damage):
     undisturbed = elsewhere(job, "undisturbed")
     train_fold(undisturbed)
@@ -141,12 +142,18 @@ def test_a_damaged_checkpoint_starts_the_fold_again(job, monkeypatch, damage):
     checkpoint = job.folder / trainer.CHECKPOINT
     if damage == "cut":
         checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
+    elif damage == "flip":  # of a weight: PyTorch would not notice
+        content = bytearray(checkpoint.read_bytes())
+        content[len(content) // 2] ^= 1
+        checkpoint.write_bytes(content)
     elif damage == "text":
         checkpoint.write_text("no checkpoint")
     else:
-        state = torch.load(checkpoint, weights_only=True)
+        state = torch.load(io.BytesIO(storage.read_sealed(checkpoint)), weights_only=True)
         state["fit"]["objective"].popitem()
-        torch.save(state, checkpoint)
+        content = io.BytesIO()
+        torch.save(state, content)
+        storage.write_sealed(checkpoint, content.getvalue())
     train_fold(job)
     assert (job.folder / "weights.safetensors").read_bytes() == (
         undisturbed.folder / "weights.safetensors"
@@ -246,7 +253,7 @@ def test_batch_norm_of_unlabeled_clips_changes_its_statistics_alone(job):
 
 def test_a_batch_whose_loss_is_not_finite_is_skipped(job):
     target = TARGET.copy()
-    target[0] = np.nan
+    target[0] = np.inf
     network, _ = load_network(train_fold(replace(job, target=target)), CPU)
     logits = score_rows(network, CachedFeature(job.features, "scenes"), np.arange(N_ROWS))
     assert np.isfinite(logits).all()
@@ -259,7 +266,7 @@ def test_too_many_such_batches_stop_the_training(job, monkeypatch):
     monkeypatch.setattr(trainer, "MAX_BAD_BATCHES", 5)
     with pytest.raises(FakevoiceError, match=r"not finite in 6 batches: lower training\.learning_rate"):
         config = job.config.model_copy(update={"epoch_measures": []})  # which would find nothing to measure
-        train_fold(replace(job, target=np.full_like(TARGET, np.nan), config=config))
+        train_fold(replace(job, target=np.full_like(TARGET, np.inf), config=config))
     assert not (job.folder / "weights.safetensors").exists()
 
 

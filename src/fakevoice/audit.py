@@ -15,9 +15,11 @@ import numpy as np
 import pandas as pd
 
 from fakevoice import mirror
-from fakevoice.audio import Recording, read_audio, split_part
+from fakevoice.audio import Recording, read_audio
 from fakevoice.errors import AudioError, DataError, RemoteError
+from fakevoice.sound_files import split_part
 from fakevoice.spectrum import decibels, mel_filter_bank, power_spectrogram
+from fakevoice.tables import write_table
 from fakevoice.workers import run_parallel
 
 CHUNK_CLIPS = 64
@@ -100,27 +102,32 @@ def audit_given(clips: pd.DataFrame, given: pd.DataFrame) -> tuple[pd.DataFrame,
     return audit, np.zeros((len(clips), 2 * N_MELS), np.float32)
 
 
-def check_audit(audit: pd.DataFrame, on_error: Literal["strict", "mark"]) -> pd.DataFrame:
+def check_audit(audit: pd.DataFrame, on_error: Literal["strict", "mark"], file: Path | None = None) -> pd.DataFrame:
     """The clips that cannot be used.
 
     Args:
         audit: of `audit_clips` or `find_missing`.
         on_error: "strict" stops if there are any.
+        file: where all of them are written down before that; nowhere if None.
 
     Returns:
         id, split, path, reason.
 
     Raises:
-        DataError: with the count and the first ten.
+        DataError: with the count, the first ten, and the file of all.
     """
     errors = audit.loc[audit["error"] != "", ["id", "split", "path", "error"]].reset_index(drop=True)
+    errors = errors.rename(columns={"error": "reason"})
     if len(errors) and on_error == "strict":
+        if file:
+            write_table(file, errors)
         raise DataError(
             f"{len(errors)} of the audio files cannot be used:\n"
-            + _listed(f"  {row.path} ({row.split} {row.id}): {row.error}" for row in errors.itertuples())
+            + _listed(f"  {row.path} ({row.split} {row.id}): {row.reason}" for row in errors.itertuples())
+            + (f"\nall of them are in {file}" if file else "")
             + "\nmend them, or set on_error=mark to go on: they are left out of training and predicted as the prior"
         )
-    return errors.rename(columns={"error": "reason"})
+    return errors
 
 
 def check_duplicates(clips: pd.DataFrame, audit: pd.DataFrame) -> pd.DataFrame:

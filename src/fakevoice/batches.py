@@ -17,7 +17,7 @@ WHOLE = Crop()
 WAVEFORM = "waveform"  # the feature that holds the samples
 OF_WAVEFORMS, OF_BATCHES = (1,), (2,)  # streams of random numbers beside that of pictures
 # What the augmentations of waveforms are made from.
-WAVEFORM_CODE = ("extraction", "spectrum", "channel", "phase_vocoder", "pitch", "noise_shapes", "audio")
+WAVEFORM_CODE = ("extraction", "spectrum", "channel", "phase_vocoder", "pitch", "noise_shapes", "audio", "decoder")
 
 
 def cropped_shape(shape: tuple[int, ...], crop: Crop, where: str = "crop") -> tuple[int, int]:

@@ -194,7 +194,7 @@ def _write_manifest(folder: Path, sources: Sources, config: Config) -> Path:
 
 def scored_splits(folder: Path) -> list[str]:
     """Splits that fold models score besides the scenes: ``test``, and ``unlabeled`` where there is any."""
-    counts = storage.read_json(folder / "manifest.json")["n_clips"]
+    counts = storage.read_manifest(folder / "manifest.json", "n_clips")["n_clips"]
     return [split for split, count in counts.items() if split != "scenes" and count]
 
 
@@ -206,13 +206,19 @@ class CachedFeature:
     """
 
     def __init__(self, folder: Path, split: str):
-        manifest = storage.read_json(folder / "manifest.json")
-        self.n_clips: int = manifest["n_clips"].get(split, 0)
-        self.shard_size: int = manifest["shard_size"]
-        n_shards = -(-self.n_clips // self.shard_size)
+        path = folder / "manifest.json"
+        manifest = storage.read_manifest(path, "n_clips", "shard_size")
+        try:
+            self.n_clips: int = manifest["n_clips"].get(split, 0)
+            self.shard_size: int = manifest["shard_size"]
+            n_shards = -(-self.n_clips // self.shard_size)
+        except (TypeError, AttributeError, ZeroDivisionError) as error:
+            raise ArtefactError(f"{path} is damaged ({error!r}); rerun with --verify") from error
         self._shards = [storage.StoredArray(folder / _shard_name(split, i)) for i in range(n_shards)]
         if sum(len(shard) for shard in self._shards) != self.n_clips:
             raise ArtefactError(f"{folder} holds another number of clips than its manifest; rerun with --verify")
+        if len({shard.shape[1:] for shard in self._shards}) > 1:
+            raise ArtefactError(f"{folder} holds shards of different shapes; rerun with --verify")
         self.shape: tuple[int, ...] = self._shards[0].shape[1:] if self._shards else ()
 
     def __len__(self) -> int:

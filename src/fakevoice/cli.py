@@ -4,6 +4,7 @@ Nothing heavy is imported before it is known to be needed.
 """
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ STAGE_HELP = {
     "submission": "the checked CSV and a line in submissions/log.csv",
     "results": "tables by member, fold and kind of clip, beside what was published",
 }
+OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 STOP_AGAIN_S = 10.0  # longer than any tidying up takes
 NEEDED = ("predict", "monitor", "bakeoff", "tune")  # at least one word
 WORDS = {
@@ -74,6 +76,13 @@ def _run(arguments: list[str] | None) -> int:
         _stop_workers()
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is not written at the end either
         return 128 + signal.SIGPIPE
+    except OSError as error:  # libraries write too; what is no matter of the disk is a defect, and shows where
+        if error.errno not in OF_THE_DISK:
+            raise
+        _stop_workers()
+        where = error.filename or "the disk"
+        print(f"fakevoice: {where}: {error.strerror}; the same command goes on where it was", file=sys.stderr)
+        return 1
     except SystemExit as stop:
         _stop_workers()
         return stop.code

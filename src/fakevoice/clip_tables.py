@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from fakevoice.audio import find_audio
 from fakevoice.errors import DataError
+from fakevoice.sound_files import find_audio
 
 COLUMNS = ["id", "path", "split", "label", "group"]
 LISTED = 10

@@ -69,7 +69,7 @@ class Config(Section):
     features: dict[str, Args] = Field({})  # of features/: name → arguments
     pooled: list[str] = Field([])  # features whose statistics by band the stacker reads
     statistics: list[str] = Field(["rhythm", "voicing"])  # of the whole clip, for the stacker too
-    leak_auc: float = Field(0.999, gt=0.5)  # of one column alone in every fold, from which it is a leak; 2 for never
+    leak_auc: float = Field(0.999, gt=0.5)  # of a column alone in every fold of mixed scenes: a leak; 2: never
     shard_size: int = Field(256, ge=1)  # clips in a file of the feature cache
     networks: dict[str, Network] = Field({})  # by a name of one's own
     stacker: Stacker = Stacker()  # learns on pooled statistics and the networks' answers

@@ -14,7 +14,6 @@ import pandas as pd
 
 from fakevoice import mirror
 from fakevoice.analysis import load_run
-from fakevoice.audio import find_audio, split_part
 from fakevoice.audit import audit_clips
 from fakevoice.cache import CachedFeature
 from fakevoice.ensemble import STACK
@@ -24,6 +23,7 @@ from fakevoice.gap import audit_scenes
 from fakevoice.inference import CHUNK, Predictor, extract_files
 from fakevoice.networks import choose_device
 from fakevoice.places import Paths
+from fakevoice.sound_files import find_audio, split_part
 from fakevoice.sources import Source, list_sources
 from fakevoice.storage import read_array, read_json
 from fakevoice.tables import CLIP_TEXT, SCENE_TEXT, VOICE_TEXT, read_table

@@ -71,10 +71,11 @@ def _heard(
     segment = bank["segment"].astype(str)  # a number where it was drawn, text where it was read
     mined_from = dict(zip(segment, bank["clip"], strict=True))
     for column in ("noise", "event"):
-        noisy = scenes[scenes[column] != ""]
-        source = noisy[column].str.partition(":")[2].map(mined_from)
-        yield _rows("noise", source.where(noisy[column].str.startswith(MINED), noisy[column]), noisy["fold"])
-    made = bank["kind"] + ":" + segment
+        noisy = scenes[["fold", column]].dropna()
+        noisy = noisy[noisy[column] != ""]
+        heard = [mined_from[n.removeprefix(MINED)] if n.startswith(MINED) else n for n in noisy[column]]
+        yield _rows("noise", pd.Series(heard, noisy.index, dtype=str), noisy["fold"])
+    made = bank["kind"].astype(str) + ":" + segment
     yield _rows("noise", bank["clip"].where(bank["clip"] != "", made), bank["fold"])
 
 

@@ -23,7 +23,9 @@ class Limits:
     n_waiting: int = 8  # requests that wait for their turn, or still send
     n_streams: int = 4
     max_message_bytes: int = 2**18  # of a stream
-    idle_s: float = 30.0  # without a byte from a client
+    n_connections: int = 256  # more are sent away; twice as many are cut off
+    idle_s: float = 30.0  # without a byte from a client, or without a hop of a stream
+    min_bytes_per_s: float = 10_000.0  # of an upload, once idle_s are over
     max_sending_s: float = 600.0  # for one request's files
 
 

@@ -11,7 +11,6 @@ from typing import Any
 from fakevoice import history, lookup, storage
 from fakevoice.cluster import engine
 from fakevoice.config import Config, digest
-from fakevoice.errors import ArtefactError
 from fakevoice.places import Paths, paths
 from fakevoice.progress import duration_text
 
@@ -76,7 +75,7 @@ def run_line(config: Config, last: str = STAGES[-1], force: str = "", verify: bo
 def _sweep(places: Paths) -> None:
     """Remove what killed processes left half written."""
     below = (path for top in (places.run, places.cache) for path in top.rglob("*") if path.is_dir())
-    for folder in (places.home, places.submissions, *below):
+    for folder in (places.home, places.submissions, places.run, places.cache, *below):
         storage.remove_temporaries(folder)
 
 
@@ -102,7 +101,7 @@ def _why_stale(name: str, config: Config, places: Paths, verify: bool) -> str:
     path = places.stage(name) / "manifest.json"
     if not path.is_file():
         return "never run"
-    manifest, expected = _manifest(path), _expected(lookup.load("stages", name), config, places)
+    manifest, expected = storage.read_manifest(path), _expected(lookup.load("stages", name), config, places)
     for part, what in (("schema", "schema"), ("config", "config key"), ("code", "code of"), ("inputs", "input")):
         difference = _first_difference(manifest.get(part), expected[part])
         if difference is not None:
@@ -111,20 +110,13 @@ def _why_stale(name: str, config: Config, places: Paths, verify: bool) -> str:
     return f"{bad[0].relative_to(places.home)} is missing or damaged" if bad else ""
 
 
-def _manifest(path: Path) -> dict[str, Any]:
-    manifest = storage.read_json(path)
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("outputs"), dict):
-        raise ArtefactError(f"{path} is no manifest: delete it, and the stage is run again")
-    return manifest
-
-
 def _expected(stage: ModuleType, config: Config, places: Paths) -> dict[str, Any]:
     """What a manifest of this stage must say now to be up to date."""
     values = config.model_dump(mode="json", include=set(stage.READS))
     inputs = stage.inputs(config, places) if hasattr(stage, "inputs") else {}
     for before in stage.AFTER:
         path = places.stage(before) / "manifest.json"
-        outputs = _manifest(path)["outputs"] if path.is_file() else {}
+        outputs = storage.read_manifest(path)["outputs"] if path.is_file() else {}
         inputs[before] = digest({file: facts["sha256"] for file, facts in outputs.items()})
     code = {module: lookup.source_hash(module) for module in stage.code(config)}
     return {"schema": storage.SCHEMA_VERSION, "config": values, "code": code, "inputs": inputs}
@@ -132,7 +124,7 @@ def _expected(stage: ModuleType, config: Config, places: Paths) -> dict[str, Any
 
 def _damaged(name: str, places: Paths, verify: bool) -> list[Path]:
     path = places.stage(name) / "manifest.json"
-    outputs = _manifest(path)["outputs"] if path.is_file() else {}
+    outputs = storage.read_manifest(path)["outputs"] if path.is_file() else {}
     size_gb = sum(facts["size"] for facts in outputs.values()) / 1e9
     if verify and size_gb > LARGE_GB:
         print(f"   {name}: {size_gb:.1f} GB are held against their checksums", flush=True)
@@ -141,7 +133,7 @@ def _damaged(name: str, places: Paths, verify: bool) -> list[Path]:
 
 def _outputs(name: str, places: Paths) -> list[Path]:
     path = places.stage(name) / "manifest.json"
-    return [places.home / file for file in _manifest(path)["outputs"]] if path.is_file() else []
+    return [places.home / file for file in storage.read_manifest(path)["outputs"]] if path.is_file() else []
 
 
 def _first_difference(old: Any, new: Any) -> str | None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from fakevoice.audio import MIN_RATE_HZ
+from fakevoice.decoder import MIN_RATE_HZ
 from fakevoice.errors import ConfigError, DataError, FakevoiceError
 from fakevoice.guards import STREAM_PROTOCOL
 from fakevoice.inference import Predictor
@@ -63,24 +63,26 @@ class Streams:
         return Listener(self.predictor, rate_hz, 1, hop_s)
 
     async def _answer(self, websocket: WebSocket, listener: Listener) -> None:
-        heard_s = 0.0
+        heard_s, answered_s = 0.0, anyio.current_time()
         is_last = False
         while not is_last:
-            samples = await self._received(websocket)
+            samples = await self._received(websocket, answered_s + self.limits.idle_s)
             is_last = samples is None
             replies = listener.end() if is_last else listener.hear(samples)
             while (reply := await self._next(replies)) is not None:
                 self._count(reply, reply.end_s - heard_s)
                 heard_s = reply.end_s
                 await websocket.send_json(as_dict(reply, self.predictor.config))
+                answered_s = anyio.current_time()
 
-    async def _received(self, websocket: WebSocket) -> bytes | None:
+    async def _received(self, websocket: WebSocket, until_s: float) -> bytes | None:
         """Samples, or None where the client wants the last answer."""
         try:
-            with anyio.fail_after(self.limits.idle_s):
+            with anyio.fail_after(until_s - anyio.current_time()):
                 message = await websocket.receive()
         except TimeoutError:
-            raise DataError(f"nothing came for {self.limits.idle_s:g} s: start again, or say `end` when done") from None
+            said = f"no hop of sound came for {self.limits.idle_s:g} s: start again, or say `end` when done"
+            raise DataError(said) from None
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", DONE))
         if message.get("text") == "end":

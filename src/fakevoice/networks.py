@@ -143,9 +143,9 @@ def load_network(path: Path, device: torch.device) -> tuple[TrainedNetwork, dict
         shape = cropped_shape(settings["shape"], network.crop)
         model = build_model(_without_start(network.model), shape, len(states or settings["outputs"]))
         model.load_state_dict(_of_model(tensors))
+        mean, deviation = (tensors[f"standardizer.{name}"].numpy() for name in ("mean", "deviation"))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise _unusable(path, error) from error
-    mean, deviation = tensors["standardizer.mean"].numpy(), tensors["standardizer.deviation"].numpy()
     standardizer = Standardizer(network.training.mean_subtraction, mean, deviation, network.crop)
     model = model.to(device, memory_format=torch.channels_last)
     own = state_membership(states, settings["outputs"], device)

@@ -13,6 +13,7 @@ from fakevoice.config import Config
 from fakevoice.errors import AudioError
 from fakevoice.inference import CHUNK, Predictor, Scores
 from fakevoice.limits import Limits
+from fakevoice.reasons import code_of
 from fakevoice.recordings import Answers, answer, checked_hop
 from fakevoice.sources import Source
 from fakevoice.uploads import Upload
@@ -87,7 +88,12 @@ def as_json(answers: Answers, uploads: list[Upload]) -> Iterator[dict[str, Any]]
     for upload, row in zip(uploads, answers.table.to_dict("records"), strict=True):
         windows = answers.timeline[answers.timeline["id"] == row["id"]].drop(columns="id")
         reason = reasons.get(row["id"])
-        told = {"id": upload.name, "note": row["note"], "unreadable": reason}
+        told = {
+            "id": upload.name,
+            "note": row["note"],
+            "unreadable": reason,
+            "unreadable_code": code_of(reason) if reason else None,
+        }
         timeline = [] if reason else windows.to_dict("records")
         yield told | {"row": row | {"id": upload.name}, "timeline": timeline}
 

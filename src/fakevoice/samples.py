@@ -22,7 +22,7 @@ CLIPS_PER_BLOCK = 256
 FULL_SCALE = 32767
 MANIFEST = "manifest.json"
 N_OPEN = 64  # blocks whose index is kept
-CODE = ("samples", "preprocessing", "audio")
+CODE = ("samples", "preprocessing", "audio", "decoder")
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _decode_once(files: ClipFiles, content: list[str], cache: Path) -> ClipSampl
 
 def _forget_damaged(folder: Path) -> None:
     manifest = folder / MANIFEST
-    outputs = storage.read_json(manifest)["outputs"] if manifest.is_file() else {}
+    outputs = storage.read_manifest(manifest)["outputs"] if manifest.is_file() else {}
     for path in storage.damaged(outputs, folder, verify=True):
         block = path.name[: len(_name(0))]
         (folder / f"{block}-index.npy").unlink(missing_ok=True)

@@ -2,32 +2,14 @@
 
 from pydantic import BaseModel, Field
 
+from fakevoice.reasons import Reason
+
 ABOUT = """Which voices a recording holds, said by one finished run.
 
 `WS /api/stream?rate=16000&hop_s=1` takes binary messages of 16-bit little-endian mono samples, and answers each hop
 with one row of a timeline and its note as JSON. The text message `end` asks for the last answer. `{"error": ...}` comes
 before it closes where something is wrong. With a token: offer the WebSocket protocols `fakevoice` and the token.
 """
-UPLOAD = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "properties": {
-                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
-                        "hop_s": {
-                            "type": "number",
-                            "description": "seconds between two windows; half a clip if absent",
-                        },
-                    },
-                }
-            }
-        },
-    }
-}
 
 
 class Problem(BaseModel):
@@ -67,6 +49,9 @@ class Recording(BaseModel):
     timeline: list[dict[str, float | bool]] = Field(description="a row for each window; empty if unreadable")
     note: str = Field(description="why the numbers are worth less, or nothing")
     unreadable: str | None = Field(description="why it could not be read; its row then holds the prior")
+    unreadable_code: Reason | None = Field(
+        description="the same as a word that stays, for programs and other languages"
+    )
 
 
 class Predicted(BaseModel):
@@ -94,3 +79,15 @@ REFUSED = {
 def refusals(*statuses: int) -> dict[int, dict]:
     """What OpenAPI says of the refusals with these statuses."""
     return {status: {"model": Problem, "description": REFUSED[status]} for status in statuses}
+
+
+def upload(max_files: int, min_hop_s: float, max_hop_s: float) -> dict:
+    """What OpenAPI says of the form that is sent."""
+    file = {"type": "string", "format": "binary"}
+    hop = {"type": "number", "minimum": min_hop_s, "maximum": max_hop_s}
+    fields = {
+        "files": {"type": "array", "minItems": 1, "maxItems": max_files, "items": file},
+        "hop_s": hop | {"description": "seconds between two windows; half a clip if absent"},
+    }
+    form = {"type": "object", "required": ["files"], "properties": fields}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}}}

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import tempfile
 from collections.abc import Awaitable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from fakevoice.config import Config, config_hash
+from fakevoice.connections import Messages, Requests
 from fakevoice.errors import ConfigError, FakevoiceError
 from fakevoice.guards import Address, Guarded
 from fakevoice.inference import Predictor
@@ -26,8 +28,9 @@ from fakevoice.meters import Metered, Meters
 from fakevoice.places import paths
 from fakevoice.recordings import Answers
 from fakevoice.resident import Resident, as_json, explained, in_thread, score_uploads
-from fakevoice.schema import ABOUT, REFUSED, UPLOAD, About, Health, Predicted, refusals
+from fakevoice.schema import ABOUT, REFUSED, About, Health, Predicted, refusals, upload
 from fakevoice.uploads import receive
+from fakevoice.windows import MIN_HOP_S
 
 PAGE = Path(__file__).parent / "page"
 SHUTDOWN_S = 5  # for answers that are being computed when it is told to end
@@ -84,7 +87,9 @@ def _add_scoring(app: FastAPI, predictor: Predictor, limits: Limits, meters: Met
         "columns": explained(config),
     }
 
-    @app.post("/api/predict", response_model=Predicted, responses=refusals(*REFUSED), openapi_extra=UPLOAD)
+    form = upload(limits.max_files, MIN_HOP_S, config.clip_duration_s)
+
+    @app.post("/api/predict", response_model=Predicted, responses=refusals(*REFUSED), openapi_extra=form)
     async def predict(request: Request):
         """Score one or several recordings of any format that `predict` reads."""
         with gate.place(), tempfile.TemporaryDirectory(prefix="fakevoice-") as folder:
@@ -156,6 +161,21 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         raise ConfigError(f"{host}:{port}: {error.strerror}; choose another with --port N") from error
 
 
+def make_server(predictor: Predictor, address: Address, limits: Limits) -> uvicorn.Server:
+    """What answers on a socket that listens at `address`."""
+    settings = uvicorn.Config(
+        create_app(predictor, address, limits),
+        http=partial(Requests, limits),
+        ws=partial(Messages, limits),
+        log_level="warning",
+        ws_max_size=limits.max_message_bytes,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        server_header=False,
+        proxy_headers=False,
+    )
+    return uvicorn.Server(settings)
+
+
 def serve(config: Config, host: str, port: int, token: str) -> None:
     """Serve a finished run until a signal ends it; 0 as `port` takes a free one.
 
@@ -165,17 +185,7 @@ def serve(config: Config, host: str, port: int, token: str) -> None:
     """
     Address(host, port, token).check()
     predictor = Predictor.load(paths(config))
-    limits = Limits()
     with _listening(host, port) as listening, threadpoolctl.threadpool_limits(1):
         address = Address(host, listening.getsockname()[1], token)
-        settings = uvicorn.Config(
-            create_app(predictor, address, limits),
-            log_level="warning",
-            ws_max_size=limits.max_message_bytes,
-            ws_max_queue=4,
-            timeout_graceful_shutdown=SHUTDOWN_S,
-            server_header=False,
-            proxy_headers=False,
-        )
         print(f"{config.competition}/{config.experiment} at {address.url} (Ctrl-C ends it)", flush=True)
-        uvicorn.Server(settings).run([listening])
+        make_server(predictor, address, Limits()).run([listening])

@@ -20,9 +20,9 @@ PositiveRange = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_a
 
 
 class Section(BaseModel):
-    """Unknown keys are errors, and nothing changes afterwards."""
+    """Unknown keys and numbers that are none are errors, and nothing changes afterwards."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Plugin(Section):

@@ -3,7 +3,17 @@
 from fakevoice import lookup
 from fakevoice.config import Config
 
-MODULES = ("audio", "preprocessing", "spectrum", "pitch", "noise_shapes", "channel", "noise_bank", "rendering")
+MODULES = (
+    "audio",
+    "decoder",
+    "preprocessing",
+    "spectrum",
+    "pitch",
+    "noise_shapes",
+    "channel",
+    "noise_bank",
+    "rendering",
+)
 
 
 def sound_modules(config: Config) -> list[str]:

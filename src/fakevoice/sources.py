@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from fakevoice import lookup, mirror, remote
-from fakevoice.audio import EXTENSIONS, find_audio
 from fakevoice.errors import ConfigError, DataError
 from fakevoice.places import home
+from fakevoice.sound_files import EXTENSIONS, check_name, find_audio
 from fakevoice.videos import VIDEOS
 
 LISTED = "-"  # the word for paths on standard input
@@ -42,7 +42,7 @@ def list_sources(arguments: list[str], cache_gb: float = 50.0) -> list[Source]:
 
     Raises:
         ConfigError: a password in a URL.
-        DataError: a path that does not exist, nothing to score, or an id that stands twice.
+        DataError: a path that does not exist or is not UTF-8, nothing to score, or an id that stands twice.
     """
     asked = [word for argument in arguments for word in (_listed() if argument == LISTED else [argument])]
     sources = [source for word in asked for source in _expand(_entered(word, cache_gb))]
@@ -75,6 +75,7 @@ def _expand(path: Path) -> Iterator[Source]:
     elif path.is_dir():
         yield from (Source(file.stem, file) for file in find_audio(path, EXTENSIONS | VIDEOS))
     elif mirror.exists(path):
+        check_name(path)
         yield Source(path.stem, path)
     else:
         raise DataError(f"{path} does not exist")

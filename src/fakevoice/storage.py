@@ -17,8 +17,10 @@ import numpy as np
 from fakevoice.errors import ArtefactError, LockedError
 
 SCHEMA_VERSION = 1
+DIGEST_SIZE = hashlib.sha256().digest_size
 TEMPORARY = ".writing-"
 HOST = re.sub(r"\W", "_", platform.node())  # in the names of temporaries, where "-" separates
+WAIT_S = 30.0  # for others who are writing a file, which takes a moment
 FOREIGN_AGE_S = 24 * 3600.0  # after which another machine's temporary belongs to nobody
 
 
@@ -53,6 +55,27 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write bytes atomically."""
     with atomic_file(path) as file:
         file.write(content)
+
+
+def write_sealed(path: Path, content: bytes) -> None:
+    """Write bytes atomically, their SHA-256 before them: for a file that no manifest knows yet."""
+    write_bytes(path, hashlib.sha256(content).digest() + content)
+
+
+def read_sealed(path: Path) -> bytes:
+    """What `write_sealed` wrote.
+
+    Raises:
+        ArtefactError: the file is missing, or its content is another.
+    """
+    try:
+        whole = path.read_bytes()
+    except OSError as error:
+        raise ArtefactError(f"cannot read {path}: {error.strerror or error}") from error
+    seal, content = whole[:DIGEST_SIZE], whole[DIGEST_SIZE:]
+    if hashlib.sha256(content).digest() != seal:
+        raise ArtefactError(f"{path} is damaged")
+    return content
 
 
 def write_text(path: Path, text: str) -> None:
@@ -97,7 +120,7 @@ def read_array(path: Path, *, memory_map: bool = False) -> np.ndarray:
     """
     try:
         array = np.load(path, mmap_mode="r" if memory_map else None, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # a damaged header goes through Python's own parser, which has errors of many kinds
         raise ArtefactError(f"cannot read {path}: {error}; rerun with --verify to rebuild it") from error
     if not isinstance(array, np.ndarray):
         raise ArtefactError(f"{path} is an archive, not one array; rerun with --verify to rebuild it")
@@ -185,12 +208,28 @@ def damaged(outputs: dict[str, dict[str, Any]], root: Path, verify: bool) -> lis
     return bad
 
 
+def read_manifest(path: Path, *more: str) -> dict[str, Any]:
+    """A manifest: ``outputs``, each with ``size`` and ``sha256``, and what else it must have.
+
+    Raises:
+        ArtefactError: it is missing, or something of that is.
+    """
+    manifest = read_json(path)
+    outputs = manifest.get("outputs") if isinstance(manifest, dict) and {*more} <= manifest.keys() else None
+    whole = isinstance(outputs, dict) and all(
+        isinstance(facts, dict) and {"size", "sha256"} <= facts.keys() for facts in outputs.values()
+    )
+    if not whole:
+        raise ArtefactError(f"{path} is no manifest: delete it, and what it lists is made again")
+    return manifest
+
+
 def remove_damaged(folder: Path) -> None:
     """Remove what does not fit the manifest of a folder, and a manifest that is none, so that it is made again."""
     manifest = folder / "manifest.json"
     try:
-        bad = damaged(read_json(manifest)["outputs"], folder, verify=True) if manifest.is_file() else []
-    except (ArtefactError, TypeError, KeyError, AttributeError):
+        bad = damaged(read_manifest(manifest)["outputs"], folder, verify=True) if manifest.is_file() else []
+    except ArtefactError:
         bad = [manifest]
     for path in bad:
         path.unlink(missing_ok=True)
@@ -202,11 +241,7 @@ def refuse_damaged(manifest: Path, root: Path) -> None:
     Raises:
         ArtefactError: a file is missing or damaged, or the manifest is; it is named, and how it is made again.
     """
-    try:
-        bad = damaged(read_json(manifest)["outputs"], root, verify=True)
-    except (TypeError, KeyError, AttributeError) as error:
-        raise ArtefactError(f"{manifest} is no manifest: delete it, and the stage is run again") from error
-    if bad:
+    if bad := damaged(read_manifest(manifest)["outputs"], root, verify=True):
         raise ArtefactError(f"{bad[0]} is missing or damaged: ./run.sh all --verify makes it again")
 
 
@@ -244,6 +279,30 @@ def _is_alive(process: int) -> bool:
 
 
 @contextlib.contextmanager
+def turn(path: Path) -> Iterator[None]:
+    """Read a file that several runs share and write it anew, while no other process does.
+
+    Raises:
+        ArtefactError: the folder cannot be written.
+        LockedError: another process has been at it for `WAIT_S`.
+    """
+    from filelock import FileLock, Timeout
+
+    held = FileLock(path.with_name(f".lock-{path.name}"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held.acquire(timeout=WAIT_S)
+    except Timeout as error:
+        raise LockedError(f"{path} has been in use for {WAIT_S:.0f} s; try again") from error
+    except OSError as error:
+        raise ArtefactError(f"cannot write in {path.parent}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        held.release()
+
+
+@contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder; it saves two runs from doing the same work twice.
 
@@ -252,20 +311,21 @@ def lock(folder: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
+    owner, held = folder / ".lock-owner", FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ArtefactError(f"cannot make {folder}: {error.strerror}; FAKEVOICE_HOME names another place") from error
-    owner = folder / ".lock-owner"
-    held = FileLock(folder / ".lock")
-    try:
         held.acquire(timeout=0)
     except Timeout as error:
         who = owner.read_text() if owner.is_file() else "another process"
         raise LockedError(f"{folder} is in use by {who}; wait for it or stop it") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise ArtefactError(f"cannot write in {folder}: {reason}; FAKEVOICE_HOME names another place") from error
     try:
-        owner.write_text(f"process {os.getpid()} on {platform.node()}")
+        with contextlib.suppress(OSError):  # on a full disk; it only says who holds the lock
+            owner.write_text(f"process {os.getpid()} on {platform.node()}")
         yield
     finally:
-        owner.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            owner.unlink(missing_ok=True)
         held.release()

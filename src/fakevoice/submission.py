@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fakevoice.errors import LockedError, SubmissionError
-from fakevoice.storage import write_text
-from fakevoice.tables import read_table, write_table
+from fakevoice.errors import SubmissionError
+from fakevoice.storage import turn, write_text
+from fakevoice.tables import csv_text, read_table, write_table
 
 EDGE_DISTANCE = 1e-6
 SCORES = ["oof_score", "expected_score", "expected_low", "expected_high"]
 LOG_COLUMNS = ["file", "config", "experiment", *SCORES, "board_score"]
 LOG = "log.csv"
-WAIT_S = 30.0  # for others who are writing the log, which takes a moment
 
 
 def off_the_edges(probability: np.ndarray) -> np.ndarray:
@@ -75,7 +74,7 @@ def write_submission(folder: Path, competition: str, submission: pd.DataFrame, e
     Args:
         entry: values of `LOG_COLUMNS` without ``file``; a line of the same file is replaced, its board score kept.
     """
-    content = submission.to_csv(index=False, lineterminator="\n")
+    content = csv_text(submission)
     path = folder / f"{competition}-{hashlib.sha256(content.encode()).hexdigest()[:8]}.csv"
     write_text(path, content)
     line = {column: str(entry.get(column, "")) for column in LOG_COLUMNS} | {"file": path.name}
@@ -101,11 +100,5 @@ def change_log(folder: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> 
     Raises:
         LockedError: another process has held the log for too long.
     """
-    from filelock import FileLock, Timeout
-
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / ".lock", timeout=WAIT_S):
-            write_table(folder / LOG, change(read_log(folder)))
-    except Timeout as error:
-        raise LockedError(f"{folder / LOG} has been in use for {WAIT_S:.0f} s; try again") from error
+    with turn(folder / LOG):
+        write_table(folder / LOG, change(read_log(folder)))

@@ -1,5 +1,6 @@
 """CSV tables read and written so that ids stay what they are: `001`, `NA`, `null` and `1e5` are text."""
 
+import csv
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,15 @@ from fakevoice.storage import write_text
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a CSV atomically; floats keep all digits, so that equal tables give equal bytes."""
-    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    write_text(path, csv_text(table))
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """A table as CSV; a carriage return in a text, which pandas would leave bare and read as a new row, is quoted."""
+    text = table.to_csv(index=False, lineterminator="\n")
+    if "\r" in text:
+        text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    return text
 
 
 def read_table(path: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
@@ -26,6 +35,8 @@ def read_table(path: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except (OSError, ValueError) as error:
         raise ArtefactError(f"cannot read {path}: {error}") from error
+    if not isinstance(table.index, pd.RangeIndex):  # where all rows are too long pandas shifts them, and says nothing
+        raise ArtefactError(f"cannot read {path}: rows with more than the {table.shape[1]} values of its header")
     for column in table.columns:
         if column not in text:
             table[column] = pd.to_numeric(table[column].replace("", "nan"), errors="coerce")

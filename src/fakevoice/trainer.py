@@ -11,6 +11,7 @@ another number gives others and the same score within its noise.
 """
 
 import copy
+import io
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -296,8 +297,9 @@ def _csv(curve: list[dict[str, float]]) -> str:
 
 
 def _save_checkpoint(folder: Path, fit: _Fit, curve: list[dict[str, float]]) -> None:
-    with storage.atomic_file(folder / CHECKPOINT) as file:
-        torch.save({"curve": curve, "fit": fit.state()}, file)
+    content = io.BytesIO()  # PyTorch's own writing to a full disk ends in an error that does not say so
+    torch.save({"curve": curve, "fit": fit.state()}, content)
+    storage.write_sealed(folder / CHECKPOINT, content.getvalue())
 
 
 def _resume(folder: Path, fit: _Fit) -> list[dict[str, float]]:
@@ -315,6 +317,6 @@ def _resume(folder: Path, fit: _Fit) -> list[dict[str, float]]:
 
 def _read_checkpoint(path: Path) -> dict | None:
     try:
-        return torch.load(path, weights_only=True, map_location="cpu")
+        return torch.load(io.BytesIO(storage.read_sealed(path)), weights_only=True, map_location="cpu")
     except Exception:  # there is none, or it is damaged
         return None

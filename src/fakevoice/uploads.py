@@ -49,6 +49,7 @@ class _Receiver:
         self.folder, self.limits, self.open_files = folder, limits, open_files
         self.uploads: list[Upload] = []
         self.fields: dict[str, str] = {}
+        self.n_fields = 0  # of one name too
         self.part, self.header, self.value, self.disposition = _Part(), b"", b"", b""
         self.is_complete = False
 
@@ -70,7 +71,8 @@ class _Receiver:
         _, options = parse_options_header(self.disposition)
         self.part.name = options.get(b"name", b"").decode(errors="replace")
         if b"filename" not in options:
-            if len(self.fields) >= self.limits.max_files:
+            self.n_fields += 1
+            if self.n_fields > self.limits.max_files:
                 raise HTTPException(413, "too many fields: send files and hop_s")
             return
         if len(self.uploads) >= self.limits.max_files:
@@ -138,9 +140,9 @@ async def receive(request: Request, folder: Path, limits: Limits) -> tuple[list[
     with _said(), ExitStack() as open_files:
         receiver, n_bytes = _Receiver(folder, limits, open_files), 0
         parser = MultipartParser(options[b"boundary"], _callbacks(receiver))
-        chunks = request.stream()
+        chunks, start_s = request.stream(), anyio.current_time()
         with anyio.fail_after(limits.max_sending_s):
-            while chunk := await _next(chunks, limits.idle_s):
+            while chunk := await _next(chunks, _patience_s(start_s, n_bytes, limits)):
                 n_bytes += len(chunk)
                 if n_bytes > limits.max_request_mb * MB:
                     raise too_large
@@ -152,8 +154,14 @@ async def receive(request: Request, folder: Path, limits: Limits) -> tuple[list[
     return receiver.uploads, receiver.fields
 
 
-async def _next(chunks, idle_s: float) -> bytes:
-    with anyio.fail_after(idle_s):
+def _patience_s(start_s: float, n_bytes: int, limits: Limits) -> float:
+    """How long to wait for more: a byte now and then would hold a place for long."""
+    end_s = start_s + limits.idle_s + n_bytes / limits.min_bytes_per_s
+    return min(limits.idle_s, end_s - anyio.current_time())
+
+
+async def _next(chunks, patience_s: float) -> bytes:
+    with anyio.fail_after(patience_s):
         async for chunk in chunks:
             return chunk
     return b""

@@ -39,6 +39,6 @@ def extract_audio(video: Path, target: Path, most_s: float | None = None) -> Non
             subprocess.run(command, check=True, capture_output=True, text=True, errors="replace", timeout=LONGEST_S)
     except subprocess.CalledProcessError as error:
         lines = error.stderr.strip().splitlines() or ["no reason given"]
-        raise AudioError(video, lines[-1]) from error
+        raise AudioError(video, lines[-1].removeprefix(f"file:{video}: ")) from error
     except subprocess.TimeoutExpired as error:
         raise AudioError(video, f"ffmpeg took more than {LONGEST_S} s") from error

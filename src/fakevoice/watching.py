@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fakevoice.audio import split_part
 from fakevoice.errors import ArtefactError, ConfigError, DataError
 from fakevoice.extraction import pooled_names
 from fakevoice.incoming import Clips, Reference, find_reference, hear, list_clips
 from fakevoice.inference import Predictor
 from fakevoice.monitor_page import PAGE, write_page
 from fakevoice.monitoring import EXIT_CODES, KINDS, Findings, judge
+from fakevoice.sound_files import split_part
 from fakevoice.sources import LISTED, Source
 from fakevoice.storage import read_array, write_array
 from fakevoice.tables import read_table, write_table

@@ -62,7 +62,9 @@ def local(function: Callable[[Any], Any], items: Sequence[Any], n_jobs: int) -> 
         # loky replaces a worker whose memory has grown, which is as intended and no news
         warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
         try:
-            parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator", inner_max_num_threads=1, backend="loky")
+            # not a word of Parallel itself, which would take it, and leave to a worker what OMP_NUM_THREADS says
+            with joblib.parallel_config("loky", inner_max_num_threads=1):
+                parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
             for result in parallel(joblib.delayed(function)(item) for item in items):
                 done += 1
                 yield result

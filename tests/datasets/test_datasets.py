@@ -9,8 +9,8 @@ import pytest
 import soundfile
 
 from fakevoice import lookup
-from fakevoice.audio import split_part
 from fakevoice.errors import DataError
+from fakevoice.sound_files import split_part
 
 NAMES = lookup.names("datasets")
 FUNCTIONS = ["read", "template", "truth", "given"]

@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from fakevoice import mirror
-from fakevoice.audio import find_audio
 from fakevoice.clip_tables import audio_below, clip_table, even_guess, list_names, refuse_classes, refuse_same_ids
 from fakevoice.errors import AudioError, DataError
+from fakevoice.sound_files import find_audio
 from fakevoice.storage import remove_temporaries
 from fakevoice.videos import VIDEOS, extract_audio, has_ffmpeg
 from fakevoice.workers import run_parallel

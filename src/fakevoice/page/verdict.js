@@ -31,7 +31,8 @@ function outsideOf(recording) {
 // {said, warning, note}: a sentence, what speaks against it, and both in short.
 export function judged(recording, about) {
   if (recording.unreadable) {
-    const warning = say("said.unreadable", {reason: recording.unreadable});
+    const key = `reason.${recording.unreadable_code}`;
+    const warning = say("said.unreadable", {reason: has(key) ? say(key) : recording.unreadable});
     return {said: "", warning, note: warning};
   }
   const {n, all} = outsideOf(recording);

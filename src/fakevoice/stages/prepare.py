@@ -13,7 +13,7 @@ READS = ("competition", "dataset", "classes", "sample_rate_hz", "on_error")
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
-    own = {"audio", "audit", "spectrum", "clip_tables", "made_folders", "source_filter", "datasets/dacon"}
+    own = {"audio", "decoder", "audit", "spectrum", "clip_tables", "made_folders", "source_filter", "datasets/dacon"}
     return sorted({*own, f"datasets/{config.dataset.name}"})
 
 
@@ -50,16 +50,16 @@ def run(config: Config, paths: Paths) -> list[Path]:
     clips = _read(adapter, "read", config.classes, config, paths)
     tables = {"template": _read(adapter, "template", config.outputs, config, paths)}
     tables |= {name: _optional(adapter, name, config, paths) for name in ("given", "truth")}
-    audit.check_audit(audit.find_missing(clips, paths.raw), config.on_error)
+    folder = paths.stage("prepare")
+    audit.check_audit(audit.find_missing(clips, paths.raw), config.on_error, folder / "errors.csv")
     if len(tables["given"]):
         facts, fingerprints = audit.audit_given(clips, tables["given"])
     else:
         facts, fingerprints = audit.audit_clips(clips, paths.raw, config.sample_rate_hz)
-    tables |= {"audit": facts, "errors": audit.check_audit(facts, config.on_error)}
+    tables |= {"audit": facts, "errors": audit.check_audit(facts, config.on_error, folder / "errors.csv")}
     tables["duplicates"] = audit.check_duplicates(clips, facts)
     clips = clips.assign(duration_s=facts["duration_s"].to_numpy(), error=facts["error"].to_numpy())
     usable = ((clips["split"] == "test") | (clips["error"] == "")).to_numpy()  # a test row is never dropped
-    folder = paths.stage("prepare")
     for name, table in {**tables, "clips": clips[usable]}.items():
         write_table(folder / f"{name}.csv", table)
     storage.write_array(folder / "fingerprints.npy", fingerprints[usable])
