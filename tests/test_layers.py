@@ -28,6 +28,7 @@ LEVELS = (
     "networks curves networks_alone exchange templates",
     "adapt precision exportable model_card",
     "objective",
+    "fit",
     "trainer",
     "fold_runs inference sources results results_page boards tracking",
     "stages recordings incoming timeline_plot export",

@@ -20,7 +20,7 @@ import pytest
 import torch
 from torch import nn
 
-from fakevoice import batch_norm, batches, ranks, storage, trainer
+from fakevoice import batch_norm, batches, fit, ranks, storage, trainer
 from fakevoice.cache import CachedFeature
 from fakevoice.config import REPOSITORY, load_config
 from fakevoice.errors import DataError, FakevoiceError
@@ -59,8 +59,8 @@ def watched(task: tuple[str, FoldJob]) -> None:
     """Train a fold while each rank notes gradients, hashes of what a step changes, and epochs; checkpoints are kept."""
     name, job = task
     gradients, seen = [], {"states": [], "epochs": [], "drawn": []}
-    clip, save, epoch = nn.utils.clip_grad_norm_, trainer._save_checkpoint, trainer._Fit.epoch
-    average_others = trainer.average_others
+    clip, save, epoch = nn.utils.clip_grad_norm_, trainer._save_checkpoint, fit.Fit.epoch
+    average_others = fit.average_others
 
     def clipped(parameters, norm):
         parameters = list(parameters)
@@ -75,18 +75,18 @@ def watched(task: tuple[str, FoldJob]) -> None:
         save(folder, fit, curve)
         shutil.copy(folder / trainer.CHECKPOINT, folder.parent / f"{name}-{len(curve)}.pt")
 
-    def noted(fit, rows, number):
+    def noted(self, rows, number):
         seen["epochs"].append(number)
         seen["drawn"].append(torch.rand(1, generator=torch.Generator().manual_seed(torch.initial_seed())).item())
-        loss = epoch(fit, rows, number)
-        seen["states"].append(hash_of(fit.average.state_dict()))
+        loss = epoch(self, rows, number)
+        seen["states"].append(hash_of(self.average.state_dict()))
         return loss
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nn.utils, "clip_grad_norm_", clipped)
-        patch.setattr(trainer, "average_others", averaged)
+        patch.setattr(fit, "average_others", averaged)
         patch.setattr(trainer, "_save_checkpoint", kept)
-        patch.setattr(trainer._Fit, "epoch", noted)
+        patch.setattr(fit.Fit, "epoch", noted)
         train_fold(job)
     np.save(job.folder.parent / f"{name}-{ranks.rank()}.npy", gradients)
     write_json(job.folder.parent / f"{name}-{ranks.rank()}.json", seen)

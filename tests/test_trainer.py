@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import expit
+from torch import nn
 
-from fakevoice import lookup, storage, trainer
+from fakevoice import fit, lookup, storage, trainer
 from fakevoice.cache import CachedFeature
 from fakevoice.errors import ConfigError, FakevoiceError
 from fakevoice.networks import load_network, score_rows
@@ -121,9 +122,9 @@ def test_an_interrupted_training_ends_with_the_same_bytes(job, monkeypatch, n_ep
         with pytest.raises(KeyboardInterrupt):
             train_fold(job)
     assert not (job.folder / "weights.safetensors").exists()
-    epochs, epoch = [], trainer._Fit.epoch
+    epochs, epoch = [], fit.Fit.epoch
     monkeypatch.setattr(
-        trainer._Fit, "epoch", lambda fit, batches, number: epochs.append(number) or epoch(fit, batches, number)
+        fit.Fit, "epoch", lambda self, batches, number: epochs.append(number) or epoch(self, batches, number)
     )
     train_fold(job)
     assert epochs == list(range(n_epochs, 3))  # it did go on, not start again
@@ -262,8 +263,41 @@ def test_a_batch_whose_loss_is_not_finite_is_skipped(job):
     assert np.isfinite(losses).all()
 
 
+def forget_above(n_clips: int, monkeypatch) -> None:
+    """As a GPU whose memory holds no larger batch."""
+    forward = trainer.Objective.forward
+
+    def limited(self, x, *rest):
+        if len(x) > n_clips:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+        return forward(self, x, *rest)
+
+    monkeypatch.setattr(trainer.Objective, "forward", limited)
+
+
+def test_a_batch_that_memory_cannot_hold_goes_through_in_pieces(job, monkeypatch, capsys):
+    """Without what depends on a whole batch, or on chance, the network is the same."""
+    monkeypatch.setattr(nn.BatchNorm1d, "forward", lambda self, x: x)
+    network = job.network.model_copy(update={"model": Plugin(name="mlp", args={"dropout": 0.0})})
+    job = with_training(replace(job, network=network), n_epochs=1)
+    whole, _ = load_network(train_fold(elsewhere(job, "whole")), CPU)
+    forget_above(2, monkeypatch)
+    pieces, _ = load_network(train_fold(elsewhere(job, "pieces")), CPU)
+    assert capsys.readouterr().out.splitlines() == [
+        f"train: out of GPU memory; a batch goes through in {n} pieces from here on" for n in (2, 4)
+    ]
+    pairs = zip(whole.model.parameters(), pieces.model.parameters(), strict=True)
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in pairs)
+
+
+def test_memory_that_cannot_hold_two_clips_says_what_to_lower(job, monkeypatch):
+    forget_above(1, monkeypatch)
+    with pytest.raises(FakevoiceError, match=r"^CUDA out of memory: lower training\.batch_size"):
+        train_fold(job)
+
+
 def test_too_many_such_batches_stop_the_training(job, monkeypatch):
-    monkeypatch.setattr(trainer, "MAX_BAD_BATCHES", 5)
+    monkeypatch.setattr(fit, "MAX_BAD_BATCHES", 5)
     with pytest.raises(FakevoiceError, match=r"not finite in 6 batches: lower training\.learning_rate"):
         config = job.config.model_copy(update={"epoch_measures": []})  # which would find nothing to measure
         train_fold(replace(job, target=np.full_like(TARGET, np.inf), config=config))

@@ -26,7 +26,7 @@ from fakevoice.trainer import FoldJob, train_fold
 from fakevoice.warm_start import check_warm_start, weight_files
 from fakevoice.workers import run_parallel
 
-CODE = ("trainer", "objective", "adapt", "networks", "batches", "tasks", "schedule", "sinc", "vision")
+CODE = ("trainer", "fit", "objective", "adapt", "networks", "batches", "tasks", "schedule", "sinc", "vision")
 N_ROWS_LOOKED_AT = 4096  # for a column that tells the label
 
 

@@ -22,12 +22,10 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.special import expit
-from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
 from fakevoice import curves, lookup, ranks, storage
 from fakevoice.adapt import MIN_CLIPS, estimate_batch_norm, unlabeled_size
-from fakevoice.batch_norm import average_others, over_all_ranks
+from fakevoice.batch_norm import over_all_ranks
 from fakevoice.batches import (
     Augmentation,
     Standardizer,
@@ -38,16 +36,14 @@ from fakevoice.batches import (
 )
 from fakevoice.cache import CachedFeature
 from fakevoice.config import Config
-from fakevoice.errors import FakevoiceError
+from fakevoice.fit import Fit, running_average
 from fakevoice.leaks import hide, refuse_hidden
 from fakevoice.networks import TrainedNetwork, build_model, choose_device, save_network, score_rows, start_from
 from fakevoice.objective import Objective
-from fakevoice.schedule import learning_rate_factor
-from fakevoice.settings import Network, Training
+from fakevoice.settings import Network
 from fakevoice.storage import write_text
 from fakevoice.tasks import head_states, membership, normalise, one_output_each
 
-MAX_BAD_BATCHES = 20
 SEEDS_PER_RANK = 1_000_000  # one for each epoch; torch reads 32 bits of a seed, so that ranks do not get higher ones
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 
@@ -123,7 +119,7 @@ def _show_progress(job: FoldJob, data: "_Data", epoch: int, row: dict[str, float
     curves.write_epoch(board, row)
 
 
-def _save_progress(job: FoldJob, fit: "_Fit", curve: list[dict[str, float]]) -> None:
+def _save_progress(job: FoldJob, fit: Fit, curve: list[dict[str, float]]) -> None:
     write_text(job.folder / "epochs.csv", _csv(curve))
     if len(curve) < job.network.training.n_epochs:
         _save_checkpoint(job.folder, fit, curve)
@@ -172,7 +168,7 @@ def _clips(job: FoldJob, split: str, standardizer: Standardizer, augmentation: A
     return TrainingClips(CachedFeature(job.features, split), standardizer, augmentation, waveforms)
 
 
-def _start(job: FoldJob, data: _Data) -> tuple["_Fit", TrainedNetwork]:
+def _start(job: FoldJob, data: _Data) -> tuple[Fit, TrainedNetwork]:
     """The fit at its first step, and the running average as the network that it makes."""
     device, settings = choose_device(job.config.device), job.network.training
     if device.index is not None:
@@ -182,12 +178,12 @@ def _start(job: FoldJob, data: _Data) -> tuple["_Fit", TrainedNetwork]:
     if job.warm_start:
         start_from(model, job.warm_start)
     model = model.to(device, memory_format=torch.channels_last)
-    average = _running_average(model, settings.ema_decay)  # before an adaptation listens to the model
+    average = running_average(model, settings.ema_decay)  # before an adaptation listens to the model
     model = over_all_ranks(model)
     n_unlabeled = max(unlabeled_size(settings.batch_size), MIN_CLIPS * ranks.count())
     draw = partial(unlabeled_batch, data.unlabeled, n_unlabeled, part=ranks.part())
     objective = Objective(model, job.network, job.config, device, draw)
-    fit = _Fit(objective, average, settings, len(data.rows) // settings.batch_size)
+    fit = Fit(objective, average, settings, len(data.rows) // settings.batch_size)
     return fit, TrainedNetwork(average.module, data.clips.standardizer, device, objective.membership)
 
 
@@ -204,105 +200,18 @@ def _held_out_measures(job: FoldJob, network: TrainedNetwork, data: _Data, epoch
     return {name: lookup.load("metrics", name).measure(label, probability) for name in config.epoch_measures}
 
 
-class _Fit:
-    """Model, its moving average and its optimiser through the epochs."""
-
-    def __init__(self, objective: Objective, average: AveragedModel, settings: Training, steps_per_epoch: int):
-        self.objective, self.average, self.settings = objective, average, settings
-        rank, count = ranks.part()
-        n_own = len(range(rank, settings.batch_size, count))
-        self.loss, self.weight = objective, n_own * count / settings.batch_size  # 1 where parts are equal
-        if steps_per_epoch < 1:
-            raise FakevoiceError("fewer training scenes than one batch: lower training.batch_size")
-        self.optimizer = torch.optim.AdamW(
-            objective.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
-        self.steps_per_epoch, self.bad_batches = steps_per_epoch, 0
-        self.n_steps = settings.n_epochs * steps_per_epoch
-
-    @property
-    def learning_rate(self) -> float:
-        return self.optimizer.param_groups[0]["lr"]
-
-    def share_gradients(self) -> None:
-        """From here on a step is that of all ranks; they begin with the parameters of the first one."""
-        self.loss = ranks.data_parallel(self.objective)
-
-    def epoch(self, batches: Iterator[tuple[np.ndarray, np.ndarray]], epoch: int) -> float:
-        """One pass over this rank's part of each batch; returns the mean loss of whole batches."""
-        self.objective.train()
-        total, count = 0.0, 0
-        for step, (x, y) in enumerate(batches):
-            n_done = epoch * self.steps_per_epoch + step
-            self._schedule(n_done)
-            loss = self.loss(x, y, self.average, epoch, step, n_done / self.n_steps) * self.weight
-            of_all = ranks.mean(loss)
-            if not self._finite(of_all):
-                continue
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.objective.parameters(), 5.0)
-            self.optimizer.step()
-            average_others(self.objective.model)
-            self.average.update_parameters(self.objective.model)
-            total, count = total + of_all.item(), count + 1
-        return total / max(count, 1)
-
-    def _finite(self, loss: torch.Tensor) -> bool:
-        if torch.isfinite(loss):
-            return True
-        self.bad_batches += 1
-        if self.bad_batches > MAX_BAD_BATCHES:
-            what = f"the loss was not finite in {self.bad_batches} batches"
-            with ranks.agreed():
-                raise FakevoiceError(f"{what}: lower training.learning_rate")
-        return False
-
-    def _schedule(self, step: int) -> None:
-        factor = learning_rate_factor(step, self.n_steps, self.settings)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * factor
-
-    def state(self) -> dict:
-        return {
-            "objective": self.objective.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-
-    def load_state(self, state: dict) -> None:
-        self.objective.load_state_dict(state["objective"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-
-
-def _running_average(model: nn.Module, decay: float) -> AveragedModel:
-    return AveragedModel(model, multi_avg_fn=partial(_moving_average, decay), use_buffers=True)
-
-
-@torch.no_grad()
-def _moving_average(decay: float, averaged: list[torch.Tensor], current: list[torch.Tensor], n: torch.Tensor) -> None:
-    """Exponential moving average whose memory grows with the steps: a short training is not mostly its start."""
-    weight = 1 - min(decay, (1 + int(n)) / (10 + int(n)))
-    for average, value in zip(averaged, current, strict=True):
-        if average.is_floating_point():
-            average.lerp_(value, weight)
-        else:
-            average.copy_(value)
-
-
 def _csv(curve: list[dict[str, float]]) -> str:
     lines = [",".join(map(repr, row.values())) for row in curve]
     return "\n".join([",".join(curve[0]), *lines]) + "\n"
 
 
-def _save_checkpoint(folder: Path, fit: _Fit, curve: list[dict[str, float]]) -> None:
+def _save_checkpoint(folder: Path, fit: Fit, curve: list[dict[str, float]]) -> None:
     content = io.BytesIO()  # PyTorch's own writing to a full disk ends in an error that does not say so
     torch.save({"curve": curve, "fit": fit.state()}, content)
     storage.write_sealed(folder / CHECKPOINT, content.getvalue())
 
 
-def _resume(folder: Path, fit: _Fit) -> list[dict[str, float]]:
+def _resume(folder: Path, fit: Fit) -> list[dict[str, float]]:
     checkpoint = ranks.by_first(partial(_read_checkpoint, folder / CHECKPOINT))
     if checkpoint is None:
         return []

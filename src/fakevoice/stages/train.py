@@ -12,7 +12,18 @@ READS = ("seed", "task", "classes", "folds", "networks", "epoch_measures", "leak
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
     plugins = {module for network in config.networks.values() for module in network.plugin_modules}
-    own = ["trainer", "objective", "adapt", "networks", "batches", "phase_vocoder", "tasks", "fold_runs", "schedule"]
+    own = [
+        "trainer",
+        "fit",
+        "objective",
+        "adapt",
+        "networks",
+        "batches",
+        "phase_vocoder",
+        "tasks",
+        "fold_runs",
+        "schedule",
+    ]
     return [*own, "leaks", "sinc", "vision", *sorted(plugins), *(f"metrics/{name}" for name in config.epoch_measures)]
 
 
