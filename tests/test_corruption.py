@@ -28,7 +28,8 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "extend": lambda content: content + b"\0\1",
     "zero": lambda content: bytes(len(content)),
 }
-NO_ARTEFACTS = ("data", "folds.csv", "tensorboard", "log.csv", "history.csv")  # the user's, or nothing is made of it
+# the user's, or nothing is made of it in a finished run
+NO_ARTEFACTS = ("data", "folds.csv", "tensorboard", "log.csv", "history.csv", "started.json")
 
 
 def artefacts(run) -> list[str]:
@@ -43,7 +44,7 @@ def readers(name: str) -> tuple[str, ...]:
         return ("scenes",) if parts[2].startswith("clips-") else ("features", "stack")
     if parts[0] != "runs" or parts[3] not in READER:
         return ()
-    own = (parts[3],) if parts[-1] in ("manifest.json", "started.json") and len(parts) > 5 else ()  # of a fold
+    own = (parts[3],) if parts[-1] == "manifest.json" and len(parts) > 5 else ()  # of a fold
     return (*own, READER[parts[3]])
 
 

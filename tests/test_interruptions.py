@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 import threadpoolctl
 
-from fakevoice import storage
+from fakevoice import locks, storage
 from fakevoice.config import REPOSITORY
 from fakevoice.line import run_line
 from fakevoice.workers import run_parallel
@@ -155,7 +155,7 @@ def test_what_is_finished_in_this_process_has_one_thread_as_in_a_worker():
 
 
 def test_two_runs_at_once_on_one_home(damageable):
-    with storage.lock(damageable.paths.run):
+    with locks.lock(damageable.paths.run):
         process = start(damageable)
         assert process.wait(PATIENCE_S) == 1
     message = (damageable.home.parent / "log.txt").read_text()

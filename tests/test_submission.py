@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
-from fakevoice import storage
+from fakevoice import locks
 from fakevoice.errors import LockedError, SubmissionError
 from fakevoice.submission import (
     change_log,
@@ -124,6 +124,6 @@ def test_of_several_who_write_the_log_at_once_none_loses_its_line(tmp_path):
 
 
 def test_a_log_that_stays_in_use(submission, tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "WAIT_S", 0.05)
+    monkeypatch.setattr(locks, "WAIT_S", 0.05)
     with FileLock(tmp_path / ".lock-log.csv"), pytest.raises(LockedError, match=r"log.csv has been in use"):
         write_submission(tmp_path, "demo", submission, ENTRY)

@@ -15,7 +15,7 @@ from sklearn.cluster import AgglomerativeClustering
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.neighbors import NearestNeighbors, kneighbors_graph
 
-from fakevoice import storage
+from fakevoice import locks
 from fakevoice.errors import FoldsError
 from fakevoice.tables import FOLD_TEXT, read_table, write_table
 
@@ -248,7 +248,7 @@ def read_folds(path: Path, competition: str) -> pd.DataFrame:
 
 def write_folds(path: Path, rows: pd.DataFrame, competition: str) -> None:
     """Put the rows of one competition into folds.csv; those of others stay."""
-    with storage.turn(path):
+    with locks.turn(path):
         others = read_table(path, FOLD_TEXT) if path.is_file() else pd.DataFrame(columns=COLUMNS)
         others = others[others["competition"] != competition]
         together = pd.concat([others, rows[COLUMNS]]) if len(others) else rows[COLUMNS]

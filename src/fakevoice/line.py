@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fakevoice import history, lookup, storage
+from fakevoice import history, locks, lookup, storage
 from fakevoice.cluster import engine
 from fakevoice.config import Config, digest
 from fakevoice.places import Paths, paths
@@ -48,7 +48,7 @@ def run_line(config: Config, last: str = STAGES[-1], force: str = "", verify: bo
         Whether anything was done.
     """
     places, done, checked = paths(config), set[str](), set(STAGES if verify else ())
-    with storage.lock(places.run), contextlib.ExitStack() as until_done:
+    with locks.lock(places.run), contextlib.ExitStack() as until_done:
         _sweep(places)
         index = 0
         while index <= STAGES.index(last):

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from fakevoice.errors import SubmissionError
-from fakevoice.storage import turn, write_text
+from fakevoice.locks import turn
+from fakevoice.storage import write_text
 from fakevoice.tables import csv_text, read_table, write_table
 
 EDGE_DISTANCE = 1e-6

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from fakevoice import lookup, storage
+from fakevoice import locks, lookup, storage
 from fakevoice.config import Config, digest, load_config
 from fakevoice.errors import ArtefactError, ConfigError
 from fakevoice.extraction import check_features
@@ -130,7 +130,7 @@ def tune(config_name: str, words: list[str], n_trials: int) -> pd.DataFrame:
         ArtefactError: the database is damaged.
     """
     plan = make_plan(config_name, words)
-    with storage.lock(plan.runs / f"tune-{plan.study}"), _opened(plan) as study:
+    with locks.lock(plan.runs / f"tune-{plan.study}"), _opened(plan) as study:
         if len(_scored(study)) < n_trials:
             for index in (0, -1):
                 config = plan.config_with({key: searched.ends[index] for key, searched in plan.searched.items()})
