@@ -30,6 +30,7 @@ from fakevoice.storage import checksum
 LOADED = (extraction, ensemble, features, prepare, results, scenes, stack, submission, train)  # once, for all children
 ENDS = {"kill": -signal.SIGKILL, "term": 143, "interrupt": 130, "full": 1, "readonly": 1}
 TOLD = (".lock", "events.", "history.csv")  # what tells of the time, and the locks
+UNFINISHED = "*-unfinished"  # a raw folder that the project makes itself
 CRASHED = 70
 SMALL = [
     *TINY,
@@ -97,7 +98,8 @@ def contents(home: Path) -> dict[str, str]:
 
 def half_written(home: Path) -> list[str]:
     """Temporaries and folders that are being made."""
-    return [str(path.relative_to(home)) for path in home.rglob("*") if path.name.startswith(storage.TEMPORARY)]
+    begun = (path for path in home.rglob("*") if path.name.startswith(storage.TEMPORARY) or path.match(UNFINISHED))
+    return [str(path.relative_to(home)) for path in begun]
 
 
 def undisturbed(home: Path, snapshots: Path, last: str) -> Iterator[Trial]:
@@ -131,7 +133,8 @@ def strike(trial: Trial, home: Path, at: int, fault: str) -> str:
             return line(trial.stage)
 
     code, said = child(home, disturbed)
-    if code not in (ENDS[fault], 0) or "Traceback" in said:
+    ends = {ENDS[fault]} if fault == "kill" else {ENDS[fault], 0}  # some writes only tell people something
+    if code not in ends or "Traceback" in said:
         return f"ended with {code}: {said[-2000:]}"
     if code == 0 and contents(home) != trial.after:
         return "ended well with other artefacts"

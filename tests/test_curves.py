@@ -5,6 +5,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fakevoice import curves
+from tests.faulty_disk import FaultyDisk
 
 OUTPUTS = ["fake", "real"]
 
@@ -42,6 +43,11 @@ def test_a_training_from_the_start_leaves_nothing_of_an_earlier_one(tmp_path):
     write(tmp_path, 1, 5, 0.25)
     write(tmp_path, 1, 2, 0.75)
     assert losses(tmp_path) == [(1, 0.75), (2, 0.75)]
+
+
+def test_a_full_disk_is_raised_and_not_printed_besides(tmp_path):
+    with pytest.raises(OSError, match="No space left"), FaultyDisk(tmp_path, 1, "full").active():
+        write(tmp_path, 1, 3, 0.25)  # what its thread prints is a warning of pytest, and so an error
 
 
 def test_what_the_held_out_fold_gave(tmp_path):

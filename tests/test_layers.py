@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "fakevoice"
 LEVELS = (
-    "errors progress prior drift noise_shapes settings sinc vision limits meters reasons",
+    "errors progress prior drift noise_shapes settings sinc vision limits meters reasons hangs",
     "config lookup storage locks remote spectrum schedule channel workers predictions ranks guards connections schema",
     "mirror history notebooks windows novelty videos",
     "decoder sound_files uploads",

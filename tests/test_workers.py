@@ -1,11 +1,15 @@
 """Results come in order, errors come back whole, a killed worker costs time and nothing else."""
 
 import os
+import signal
+import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from fakevoice.errors import AudioError
+from fakevoice import hangs
+from fakevoice.errors import AudioError, WorkerError
 from fakevoice.workers import core_count, run_parallel, use
 
 
@@ -45,6 +49,50 @@ def test_a_killed_worker_is_replaced_by_this_process(capsys):
     results = list(run_parallel(partial(die_in_a_worker, parent=os.getpid()), range(6), "", "", 2))
     assert results == list(range(6))
     assert "a worker process was killed" in capsys.readouterr().out
+
+
+def hang_at_three(x: int, folder: Path, times: int) -> int:
+    """The first `times` times that it is asked for 3 it stands still, with a file open."""
+    n_before = len(list(folder.iterdir()))
+    if x == 3 and n_before < times:
+        with (folder / f"voice{n_before}.ogg").open("w"):
+            os.kill(os.getpid(), signal.SIGSTOP)
+    return x
+
+
+def compute_for_long(x: int) -> int:
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        x += 1
+    return x
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(hangs, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(hangs, "LOOK_EVERY_S", 0.25)
+
+
+def test_workers_that_hang_are_started_anew_and_the_file_is_named(tmp_path, impatient, capsys):
+    assert list(run_parallel(partial(hang_at_three, folder=tmp_path, times=1), range(6), "", "", 2)) == list(range(6))
+    said = capsys.readouterr().out
+    assert "no worker process has done anything for 1.0 s" in said and str(tmp_path / "voice0.ogg") in said
+    assert "started anew from item 3 of 6" in said
+
+
+def test_workers_that_hang_twice_at_the_same_work_end_it(tmp_path, impatient):
+    results = run_parallel(partial(hang_at_three, folder=tmp_path, times=9), range(6), "", "", 2)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(WorkerError, match=r"voice1\.ogg.* for the second time at item 3 of 6"):
+        next(results)
+    assert not hangs.workers()
+
+
+def test_who_computes_does_not_hang_and_nobody_owes_what_is_not_waited_for(impatient, capsys):
+    results = run_parallel(compute_for_long, [0, 0], "", "", 2)
+    assert next(results) > 0
+    time.sleep(2)
+    assert len(list(results)) == 1 and not capsys.readouterr().out
 
 
 def test_workers_keep_to_one_thread():

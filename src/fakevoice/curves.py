@@ -3,6 +3,7 @@
 Held-out numbers are to look at; nothing is chosen by them. Probabilities are those before calibration.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from fakevoice.errors import ArtefactError
 from fakevoice.slices import reliability
 
 N_PICTURES = 8  # of the first batch
@@ -27,20 +27,33 @@ def written_to(folder: Path, n_epochs_done: int) -> Iterator[Any]:
 
     Args:
         n_epochs_done: whole epochs that an interrupted training left.
-
-    Raises:
-        ArtefactError: disk full, no permission, read-only folder.
     """
     from torch.utils.tensorboard import SummaryWriter
 
     if not n_epochs_done:
         for old in folder.glob("events.*"):
             old.unlink()
+    with _told_once(), SummaryWriter(folder, purge_step=n_epochs_done + 1) as writer:
+        yield writer
+
+
+@contextmanager
+def _told_once() -> Iterator[None]:
+    """Let what stops TensorBoard's thread, as a full disk does, be raised by the next call of its writer alone.
+
+    The thread keeps its error for that, and would print a traceback besides.
+    """
+    before = threading.excepthook
+
+    def tell(failed: threading.ExceptHookArgs) -> None:
+        if getattr(failed.thread, "exception", None) is not failed.exc_value:
+            before(failed)
+
+    threading.excepthook = tell
     try:
-        with SummaryWriter(folder, purge_step=n_epochs_done + 1) as writer:
-            yield writer
-    except OSError as error:
-        raise ArtefactError(f"cannot write TensorBoard's curves in {folder}: {error.strerror or error}") from error
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def write_epoch(writer: Any, row: dict[str, float]) -> None:

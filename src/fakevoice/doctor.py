@@ -69,7 +69,7 @@ def examine(config_name: str, words: list[str]) -> tuple[str, bool]:
 
 def _python() -> Iterator[Finding]:
     version = platform.python_version()
-    is_new = sys.version_info >= (3, 11)
+    is_new = sys.version_info >= (3, 11, 5)
     mend = "" if is_new else "install Python 3.11.5 or newer, remove .venv, and run again"
     yield Finding("Python", "fine" if is_new else "missing", f"{version}, {sys.executable}", mend)
     yield _pinned("requirements.txt")

@@ -8,6 +8,7 @@ FakevoiceError            exit code 1; the message says what, which file or id, 
 ├── FoldsError            folds.csv is missing, edited, or cannot be made from these clips
 ├── ArtefactError         something that a stage wrote is missing, damaged, or of another run
 ├── LockedError           another run is writing the same artefact
+├── WorkerError           worker processes of this machine hung twice at the same work
 ├── ClusterError          engine=dask: nobody answers, or a worker cannot do this run
 ├── LeakError             a clip, group or scene stands on both sides of a fold
 └── SubmissionError       the submission would be refused by the competition, or was
@@ -63,6 +64,10 @@ class ArtefactError(FakevoiceError):
 
 class LockedError(FakevoiceError):
     """Another run holds the lock of an artefact."""
+
+
+class WorkerError(FakevoiceError):
+    """Worker processes of this machine hung, and hung again when they were started anew."""
 
 
 class ClusterError(FakevoiceError):

@@ -40,6 +40,7 @@ def lock(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder; it saves two runs from doing the same work twice.
 
     Raises:
+        ArtefactError: the folder cannot be written.
         LockedError: another process holds it; the message says which.
     """
     from filelock import FileLock, Timeout

@@ -1,4 +1,4 @@
-"""Work spread over processes: joblib's loky, in order, with a serial second try when a worker is killed.
+"""Work spread over processes: joblib's loky, in order, with a second try when a worker is killed or hangs.
 
 `use` puts another engine in loky's place, as `cluster` does for workers on several machines.
 """
@@ -9,9 +9,12 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from fakevoice.errors import WorkerError
 from fakevoice.progress import track
 
 Engine = Callable[[Callable[[Any], Any], Sequence[Any], int], Iterator[Any]]  # function, items, n_jobs → results
+
+WHEN_HUNG = "see whether that disk or network answers, or take the file out; what is finished stays"
 
 _engine: contextvars.ContextVar[Engine | None] = contextvars.ContextVar("engine", default=None)  # `local` if None
 
@@ -52,25 +55,48 @@ def run_parallel(
 
 
 def local(function: Callable[[Any], Any], items: Sequence[Any], n_jobs: int) -> Iterator[Any]:
-    """The engine that is used where no other is: processes of this machine, or this one alone where `n_jobs` is 1."""
-    import joblib
+    """The engine that is used where no other is: processes of this machine, or this one alone where `n_jobs` is 1.
+
+    Raises:
+        WorkerError: worker processes hung, and those started in their place hung at the same item.
+    """
     import threadpoolctl
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     done = 0
     if n_jobs > 1:
-        # loky replaces a worker whose memory has grown, which is as intended and no news
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
-        try:
-            # not a word of Parallel itself, which would take it, and leave to a worker what OMP_NUM_THREADS says
-            with joblib.parallel_config("loky", inner_max_num_threads=1):
-                parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
-            for result in parallel(joblib.delayed(function)(item) for item in items):
-                done += 1
-                yield result
-        except TerminatedWorkerError:
-            print(f"a worker process was killed; going on in one process from item {done} of {len(items)}", flush=True)
+        for result in _in_processes(function, items, n_jobs):
+            done += 1
+            yield result
     for item in items[done:]:
         with threadpoolctl.threadpool_limits(1):  # as in a worker: sums depend on how they are split
             result = function(item)
         yield result
+
+
+def _in_processes(function: Callable[[Any], Any], items: Sequence[Any], n_jobs: int) -> Iterator[Any]:
+    """The results that worker processes give: all of them, or those before one was killed."""
+    import joblib
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    from fakevoice.hangs import Watch
+
+    # loky replaces a worker whose memory has grown, which is as intended and no news
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
+    done, hung_at = 0, None
+    while done < len(items):
+        # not a word of Parallel itself, which would take it, and leave to a worker what OMP_NUM_THREADS says
+        with joblib.parallel_config("loky", inner_max_num_threads=1):
+            parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
+        with Watch().on() as watch:
+            try:
+                for result in watch.awaited(parallel(joblib.delayed(function)(item) for item in items[done:])):
+                    done += 1
+                    yield result
+            except TerminatedWorkerError as error:
+                where = f"item {done} of {len(items)}"
+                if not watch.told:
+                    return print(f"a worker process was killed; going on in one process from {where}", flush=True)
+                if hung_at == done:
+                    raise WorkerError(f"{watch.told}, for the second time at {where}: {WHEN_HUNG}") from error
+                hung_at = done
+                print(f"{watch.told}; all are started anew from {where}", flush=True)
