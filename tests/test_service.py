@@ -201,7 +201,7 @@ def test_a_playlist_that_calls_itself_a_video_opens_nothing(client, long):
 @pytest.mark.parametrize(
     ("status", "error", "request_"),
     [
-        (400, "multipart/form-data", {"json": {"a": 1}}),
+        (415, "multipart/form-data", {"json": {"a": 1}}),
         (400, "not a complete multipart form", {"content": b"nonsense", "headers": {"Content-Type": "B"}}),
         (422, "no file", {"files": [("hop_s", (None, "1"))]}),
         (422, "hop_s='soon' is no number", {"files": sent(("a", b"a")), "data": {"hop_s": "soon"}}),
@@ -471,7 +471,7 @@ def test_openapi_names_every_route_and_refusal(client):
         *("/healthz", "/metrics", "/api/about", "/api/predict"),
     }
     predict = told["paths"]["/api/predict"]["post"]
-    assert set(predict["responses"]) == {"200", *map(str, (400, 401, 403, 408, 413, 421, 422, 503))}
+    assert set(predict["responses"]) == {"200", *map(str, (400, 401, 403, 408, 413, 415, 421, 422, 503))}
     form = predict["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
     assert set(form) == {"files", "hop_s"} and (form["hop_s"]["minimum"], form["hop_s"]["maximum"]) == (0.1, 5.0)
     assert form["files"]["maxItems"] == Limits.max_files and "/api/stream" in told["info"]["description"]

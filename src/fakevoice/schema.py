@@ -70,6 +70,7 @@ REFUSED = {
     403: "asked by a page from elsewhere",
     408: "the upload stopped",
     413: "more than the limits allow",
+    415: "no multipart form",
     421: "another host was meant",
     422: "no file, or an impossible hop_s",
     503: "busy; Retry-After says when to come back",

@@ -129,11 +129,12 @@ async def receive(request: Request, folder: Path, limits: Limits) -> tuple[list[
     """Write the files of a request into `folder`; also what else was sent, by name.
 
     Raises:
-        HTTPException: 400 no such form, 408 the client has stopped sending, 413 more than `limits`, 422 no file.
+        HTTPException: 400 a form that breaks off, 408 the client has stopped sending, 413 more than `limits`, 415 no
+            form, 422 no file.
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data" or b"boundary" not in options:
-        raise HTTPException(400, "send the files as multipart/form-data, as `curl -F files=@a.wav` does")
+        raise HTTPException(415, "send the files as multipart/form-data, as `curl -F files=@a.wav` does")
     too_large = HTTPException(413, f"more than {limits.max_request_mb:g} MB in one request: send fewer files at once")
     if int(request.headers.get("content-length") or 0) > limits.max_request_mb * MB:
         raise too_large
