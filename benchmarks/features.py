@@ -114,8 +114,8 @@ def _lfcc(power: np.ndarray, rate: int, n_fft: int) -> np.ndarray:
 
 
 def _over_time(feature: np.ndarray) -> np.ndarray:
-    """Mean, deviation, two percentiles and mean step of each band, statistic by statistic."""
-    spread = [np.percentile(feature, q, axis=1) for q in (10, 90)]
+    """Mean, deviation, two percentiles over the mean and mean step of each band, statistic by statistic."""
+    spread = [np.percentile(feature, q, axis=1) - feature.mean(axis=1) for q in (10, 90)]
     steps = np.abs(np.diff(feature, axis=1)).mean(axis=1)
     return np.concatenate([feature.mean(axis=1), feature.std(axis=1), *spread, steps])
 

@@ -12,14 +12,14 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "fakevoice"
 LEVELS = (
-    "errors progress prior drift noise_shapes settings sinc vision limits meters reasons hangs",
+    "errors progress prior drift noise_shapes settings sinc vision limits meters reasons hangs linear_prediction",
     "config lookup storage locks remote spectrum schedule channel workers predictions ranks guards connections schema",
     "mirror history notebooks windows novelty videos",
     "decoder sound_files uploads",
     "audio",
     "places shipping preprocessing constant_q timbre clip_tables made_folders",
-    "tables tasks sound batch_norm cluster warm_start slices voicing pitch phase_vocoder source_filter bootstrap "
-    "calibration leaks",
+    "tables tasks sound speech_frames batch_norm cluster warm_start slices voicing pitch phase_vocoder source_filter "
+    "bootstrap calibration leaks",
     "datasets features statistics augment adaptation models metrics calibrators vocoders noises",  # folders of plug-ins
     "audit folds scenes noise_bank samples pooling exploration ensemble measuring submission shortcuts",
     "rendering extraction matching made_noises",

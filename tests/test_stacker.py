@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from fakevoice.errors import ArtefactError, LeakError
+from fakevoice.errors import ArtefactError, ConfigError, LeakError
 from fakevoice.settings import Stacker
-from fakevoice.stacker import check_oof, fit_fold, load_boosters, predict_logits, save_boosters
+from fakevoice.stacker import check_oof, fit_fold, fitted_names, load_boosters, predict_logits, save_boosters
 
 SETTINGS = Stacker(n_rounds=15, min_rows_per_leaf=5, feature_fraction=1.0)
 NAMES = ["mel_00_mean", "mel_01_mean", "logit_mel_fake", "logit_mel_real"]
@@ -43,6 +43,24 @@ def test_reordered_columns_give_the_same_logits(rows, boosters):
 def test_foreign_columns_are_left_aside(rows, boosters):
     more = np.concatenate([np.full((240, 1), 7.0), rows[0]], axis=1)
     assert np.array_equal(predict_logits(boosters, more, ["new", *NAMES]), predict_logits(boosters, rows[0], NAMES))
+
+
+def test_ignored_columns_change_nothing(rows):
+    columns, target, fold = rows
+    settings = SETTINGS.model_copy(update={"ignored": ["mel_*_mean"]})
+    first = fit_fold(columns, NAMES, target, fold, 0, settings, seed=0)
+    assert first[0].feature_name() == NAMES[2:]
+    moved = columns + np.array([9, -9, 0, 0], np.float32)
+    second = fit_fold(moved, NAMES, target, fold, 0, settings, seed=0)
+    assert np.array_equal(predict_logits(first, columns, NAMES), predict_logits(second, moved, NAMES))
+
+
+def test_what_is_ignored_must_be_there_and_something_must_be_left():
+    assert fitted_names(NAMES, ["mel_00_*"]) == NAMES[1:]
+    with pytest.raises(ConfigError, match=r"'mfcc_\*' is no column, as mel_00_mean, mel_01_mean"):
+        fitted_names(NAMES, ["mfcc_*"])
+    with pytest.raises(ConfigError, match="no column is left"):
+        fitted_names(NAMES, ["*"])
 
 
 def test_a_missing_column_is_named(rows, boosters):

@@ -24,6 +24,7 @@ from fakevoice.noise_bank import NoiseBank
 from fakevoice.preprocessing import read_clip
 from fakevoice.rendering import render_all
 from fakevoice.samples import ClipFiles, Sounds
+from fakevoice.sound import POOLING
 from fakevoice.workers import run_parallel
 
 CLIPS_AT_ONCE = 32
@@ -77,7 +78,7 @@ def feature_folders(cache: Path, config: Config, inputs: dict[str, str]) -> dict
     common += [config.preprocessing.model_dump(), config.scenes.model_dump(), config.spectrogram.model_dump()]
     own = {name: [args, lookup.source_hash(f"features/{name}")] for name, args in config.features.items()}
     statistics = [[name, lookup.source_hash(f"statistics/{name}")] for name in config.statistics]
-    shared = [lookup.source_hash(module) for module in ("pooling", "timbre", "voicing")]
+    shared = [lookup.source_hash(module) for module in POOLING]
     own[POOLED] = [{name: own[name] for name in config.pooled}, statistics, shared]
     return {name: cache / f"{name}-{digest([name, common, value])[:12]}" for name, value in own.items()}
 

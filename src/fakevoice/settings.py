@@ -185,6 +185,7 @@ class Stacker(Section):
     feature_fraction: float = Field(0.3, gt=0, le=1)  # columns that a tree may look at
     row_fraction: float = Field(0.7, gt=0, le=1)  # scenes that a tree is fitted to
     l2: float = Field(10.0, ge=0)  # penalty on what a leaf says
+    ignored: list[str] = []  # columns that it may not see, as shell patterns: what tells the channel, not the voice
 
 
 class Ensemble(Section):

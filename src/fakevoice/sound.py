@@ -1,4 +1,7 @@
-"""Which modules decide what a scene sounds like: a change of any makes everything that was rendered stale."""
+"""Which modules decide what a scene sounds like, and what its statistics are.
+
+A change of the former makes everything that was rendered stale, a change of the latter the pooled statistics.
+"""
 
 from fakevoice import lookup
 from fakevoice.config import Config
@@ -14,6 +17,7 @@ MODULES = (
     "noise_bank",
     "rendering",
 )
+POOLING = ("pooling", "timbre", "voicing", "speech_frames", "linear_prediction")  # what pooled statistics alone share
 
 
 def sound_modules(config: Config) -> list[str]:

@@ -10,7 +10,7 @@ from fakevoice.cache import CachedFeature, scored_splits
 from fakevoice.config import Config
 from fakevoice.novelty import RANGE, Range
 from fakevoice.places import Paths
-from fakevoice.stacker import check_oof, column_names, fit_fold, predict_logits, save_boosters
+from fakevoice.stacker import check_oof, column_names, fit_fold, fitted_names, predict_logits, save_boosters
 from fakevoice.storage import read_array, write_array
 from fakevoice.tables import write_table
 from fakevoice.tasks import targets
@@ -62,7 +62,7 @@ def stack(config: Config, paths: Paths, scenes: pd.DataFrame, pooled: Path) -> l
         Range.fit(columns, config.seed).save(folder / RANGE)
         outputs.append(folder / RANGE)
     importance = pd.DataFrame(np.mean(gains, axis=0).T, columns=config.outputs)
-    importance.insert(0, "column", column_names(config))
+    importance.insert(0, "column", fitted_names(column_names(config), config.stacker.ignored))
     write_table(folder / "importance.csv", importance)
     return [*outputs, *(folder / f"{split}.npy" for split in arrays), folder / "importance.csv"]
 

@@ -9,13 +9,14 @@ What remains, as in all stacking on one set of folds (Wolpert 1992): the logits 
 fitted on come from networks that were trained with its held-out rows among others.
 """
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import lightgbm
 import numpy as np
 
 from fakevoice.config import Config
-from fakevoice.errors import ArtefactError, LeakError
+from fakevoice.errors import ArtefactError, ConfigError, LeakError
 from fakevoice.extraction import pooled_names
 from fakevoice.leaks import hide, refuse_hidden
 from fakevoice.settings import Stacker
@@ -27,6 +28,21 @@ def column_names(config: Config) -> list[str]:
     return pooled_names(config) + [
         f"logit_{network}_{output}" for network in config.networks for output in config.outputs
     ]
+
+
+def fitted_names(names: list[str], ignored: list[str]) -> list[str]:
+    """Those of the columns that a stacker is fitted on, in their order.
+
+    Raises:
+        ConfigError: a pattern that is the name of no column, or nothing is left.
+    """
+    for pattern in ignored:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ConfigError(f"stacker.ignored: {pattern!r} is no column, as {', '.join(names[:3])} are")
+    left = [name for name in names if not any(fnmatchcase(name, pattern) for pattern in ignored)]
+    if not left:
+        raise ConfigError("stacker.ignored: no column is left to learn from")
+    return left
 
 
 def fit_fold(
@@ -47,6 +63,7 @@ def fit_fold(
 
     Raises:
         LeakError: rows of fold `index` are among those to fit.
+        ConfigError: as `fitted_names`.
     """
     rows = fold != index
     parameters = {
@@ -66,9 +83,10 @@ def fit_fold(
     }
     target = hide(target, fold == index)[rows]
     refuse_hidden(target, "the stacker")
-    data, labels = columns[rows], np.ascontiguousarray(target.T)
+    fitted, labels = fitted_names(names, settings.ignored), np.ascontiguousarray(target.T)
+    data = np.ascontiguousarray(columns[rows][:, np.isin(names, fitted)])
     return [
-        lightgbm.train(parameters, lightgbm.Dataset(data, label, feature_name=names), settings.n_rounds)
+        lightgbm.train(parameters, lightgbm.Dataset(data, label, feature_name=fitted), settings.n_rounds)
         for label in labels
     ]
 

@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+import scipy.signal
 
 from fakevoice import lookup
 from fakevoice.errors import ConfigError
@@ -164,3 +165,86 @@ def test_pitch_has_frames_of_its_own():
     assert pitch.pool(SOUNDS["voice"], np.empty((0, 0)), RATE, 2 * HOP)["pitch_median_hz"] == pytest.approx(
         125, rel=0.01
     )
+
+
+def burst(loud: np.ndarray, pause_db: float = -40.0) -> np.ndarray:
+    """A sound from second 1 to 3 of five, and noise that far below it before and after."""
+    waveform = 10 ** (pause_db / 20) * SOUNDS["noise"]
+    waveform[RATE : 3 * RATE] = loud
+    return waveform.astype(np.float32)
+
+
+def starting(pooled: dict[str, float], start: str, end: str = "") -> np.ndarray:
+    return np.array([value for name, value in pooled.items() if name.startswith(start) and name.endswith(end)])
+
+
+def pulses(period: int, n_samples: int) -> np.ndarray:
+    return (np.arange(n_samples) % period == 0).astype(np.float64)
+
+
+def test_speech_is_described_where_it_is_loud_and_over_its_pauses():
+    steady = pool("speech", burst(SOUNDS["noise"][: 2 * RATE], -30.0))
+    assert starting(steady, "speech", "over_pauses") == pytest.approx(30.0, abs=3.0)
+    swelling = burst(SOUNDS["noise"][: 2 * RATE] * np.geomspace(0.2, 5, 2 * RATE), -60.0)
+    assert (starting(pool("speech", swelling), "speech", "_std") > starting(steady, "speech", "_std")).all()
+    assert pool("speech", 0.1 * swelling)["speech_30_kurtosis"] == pytest.approx(
+        pool("speech", swelling)["speech_30_kurtosis"], rel=0.01
+    )
+
+
+def test_cepstra_see_how_fast_the_envelope_moves():
+    noise = SOUNDS["noise"][: 2 * RATE]
+    low, high = (scipy.signal.lfilter([1.0, sign * 0.9], [1.0], noise) for sign in (1, -1))
+    changing = np.where(np.arange(2 * RATE) // 1600 % 2, low, high)  # ten times a second
+    fast, slow = pool("cepstra", burst(changing)), pool("cepstra", burst(low))
+    assert fast["cepstra_01_speed"] > 3 * slow["cepstra_01_speed"]
+    assert fast["cepstra_01_std"] > 3 * slow["cepstra_01_std"]
+
+
+def test_prediction_finds_the_filter_and_what_excites_it():
+    rng_ = np.random.default_rng(1)
+    hiss = scipy.signal.lfilter([1.0], [1.0, -0.9], rng_.standard_normal(2 * RATE))
+    buzz = scipy.signal.lfilter([1.0], [1.0, -0.9], pulses(160, 2 * RATE))
+    hissed, buzzed = pool("prediction", burst(hiss)), pool("prediction", burst(buzz))
+    assert hissed["prediction_00_mean"] == pytest.approx(-0.9, abs=0.03)
+    assert np.abs(starting(hissed, "prediction_0", "_mean")[1:]).max() < 0.1
+    assert buzzed["prediction_kurtosis_mean"] > hissed["prediction_kurtosis_mean"] + 1.0
+    assert buzzed["prediction_skewness_mean"] > 1.0 > abs(hissed["prediction_skewness_mean"])
+    assert hissed["prediction_power_mean"] == pytest.approx(np.log(1 - 0.9**2), abs=0.1)
+
+
+def test_phases_of_a_pulse_agree_and_those_of_noise_do_not():
+    pulsed, noisy = pool("phase", pulses(512, 5 * RATE).astype(np.float32)), pool("phase", SOUNDS["noise"])
+    assert starting(pulsed, "phase", "_delay_loud").min() > 0.95
+    assert 0.1 < starting(noisy, "phase", "_turn_all").min() <= starting(noisy, "phase", "_turn_all").max() < 0.5
+
+
+def test_phase_is_blind_to_the_gain():
+    quiet, loud = pool("phase", 0.01 * SOUNDS["noise"]), pool("phase", SOUNDS["noise"])
+    assert list(quiet.values()) == pytest.approx(list(loud.values()), abs=1e-3)
+
+
+@pytest.mark.parametrize(("rate_hz", "column"), [(3.0, "2hz"), (20.0, "16hz"), (55.0, "48hz")])
+def test_modulation_finds_how_fast_levels_move(rate_hz, column):
+    time_s = np.arange(5 * RATE) / RATE
+    pooled = pool("modulation", SOUNDS["noise"] * (1 + 0.9 * np.sin(2 * np.pi * rate_hz * time_s)))
+    for band in range(12):
+        rates = {
+            name: value for name, value in pooled.items() if name.startswith(f"modulation_{band:02d}") and "hz" in name
+        }
+        assert max(rates, key=rates.get) == f"modulation_{band:02d}_{column}"
+
+
+def test_harmonics_stand_out_where_there_are_some():
+    buzz, hiss = pool("harmonics", burst(pulses(80, 2 * RATE))), pool("harmonics", burst(SOUNDS["noise"][: 2 * RATE]))
+    assert (starting(buzz, "harmonics_peak", "_loud") > 2 * starting(hiss, "harmonics_peak", "_loud")).all()
+    assert starting(buzz, "harmonics_peak", "_other") == pytest.approx(
+        starting(hiss, "harmonics_peak", "_other"), rel=0.3
+    )
+
+
+def test_levels_that_move_slowly_persist():
+    time_s = np.arange(5 * RATE) / RATE
+    slow = pool("persistence", (SOUNDS["noise"] * (1.05 + np.sin(2 * np.pi * time_s))).astype(np.float32))
+    assert starting(slow, "persistence", "_32ms").min() > 0.3
+    assert np.abs(starting(pool("persistence", SOUNDS["noise"]), "persistence", "_48ms")).max() < 0.1

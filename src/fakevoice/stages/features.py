@@ -5,7 +5,7 @@ from pathlib import Path
 from fakevoice import lookup
 from fakevoice.config import Config
 from fakevoice.places import Paths
-from fakevoice.sound import sound_modules
+from fakevoice.sound import POOLING, sound_modules
 
 AFTER = ("prepare", "scenes")
 READS = (
@@ -29,9 +29,7 @@ def code(config: Config) -> list[str]:
     return [
         *sound_modules(config),
         *FOR_ALL,
-        "pooling",
-        "timbre",
-        "voicing",
+        *POOLING,
         *(f"features/{name}" for name in config.features),
         *(f"statistics/{name}" for name in config.statistics),
     ]
