@@ -12,12 +12,13 @@ MODULES = (
     "preprocessing",
     "spectrum",
     "pitch",
+    "linear_prediction",
     "noise_shapes",
     "channel",
     "noise_bank",
     "rendering",
 )
-POOLING = ("pooling", "timbre", "voicing", "speech_frames", "linear_prediction")  # what pooled statistics alone share
+POOLING = ("pooling", "timbre", "voicing", "speech_frames")  # what pooled statistics alone share
 
 
 def sound_modules(config: Config) -> list[str]:

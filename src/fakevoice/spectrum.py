@@ -13,6 +13,8 @@ import scipy.signal
 
 from fakevoice.errors import ConfigError
 
+LOWEST_HZ = 20.0  # that mel bands begin with
+
 
 def n_frames(n_samples: int, hop_length: int) -> int:
     """Frames of a centred STFT: one per started hop."""
@@ -152,8 +154,7 @@ def mel_filter_bank(sample_rate_hz: int, n_fft: int, n_mels: int, fmin_hz: float
     Returns:
         (n_mels, n_fft // 2 + 1) float32, as ``librosa.filters.mel`` gives.
     """
-    edges_mel = np.linspace(*_hz_to_mel(np.array([fmin_hz, fmax_hz])), n_mels + 2)
-    edges_hz = _mel_to_hz(edges_mel)
+    edges_hz = _mel_edges_hz(n_mels, fmin_hz, fmax_hz)
     bins_hz = np.arange(n_fft // 2 + 1) * sample_rate_hz / n_fft
     rising = (bins_hz[None] - edges_hz[:-2, None]) / np.diff(edges_hz)[:-1, None]
     falling = (edges_hz[2:, None] - bins_hz[None]) / np.diff(edges_hz)[1:, None]
@@ -161,8 +162,17 @@ def mel_filter_bank(sample_rate_hz: int, n_fft: int, n_mels: int, fmin_hz: float
     return (triangles * (2.0 / (edges_hz[2:] - edges_hz[:-2]))[:, None]).astype(np.float32)
 
 
+def mel_centres_hz(n_mels: int, fmin_hz: float, fmax_hz: float) -> np.ndarray:
+    """Where each filter of `mel_filter_bank` is highest, (n_mels,) float64."""
+    return _mel_edges_hz(n_mels, fmin_hz, fmax_hz)[1:-1]
+
+
+def _mel_edges_hz(n_mels: int, fmin_hz: float, fmax_hz: float) -> np.ndarray:
+    return _mel_to_hz(np.linspace(*_hz_to_mel(np.array([fmin_hz, fmax_hz])), n_mels + 2))
+
+
 def log_mel(
-    power: np.ndarray, sample_rate_hz: int, n_mels: int, fmin_hz: float = 20.0, fmax_hz: float | None = None
+    power: np.ndarray, sample_rate_hz: int, n_mels: int, fmin_hz: float = LOWEST_HZ, fmax_hz: float | None = None
 ) -> np.ndarray:
     """Power of each mel band in dB.
 
@@ -176,10 +186,10 @@ def log_mel(
     Raises:
         ConfigError: the edges leave no room, or there are so many bands that some would be empty.
     """
-    return _log_mel(_Same(power), sample_rate_hz, n_mels, fmin_hz, fmax_hz or sample_rate_hz / 2)
+    return _log_mel(Same(power), sample_rate_hz, n_mels, fmin_hz, fmax_hz or sample_rate_hz / 2)
 
 
-class _Same:
+class Same:
     """An array as a key: equal to itself alone."""
 
     def __init__(self, array: np.ndarray):
@@ -189,11 +199,11 @@ class _Same:
         return id(self.array)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.array is other.array
+        return isinstance(other, Same) and self.array is other.array
 
 
 @lru_cache(maxsize=1)  # cepstra ask for what was computed a moment ago
-def _log_mel(same: _Same, sample_rate_hz: int, n_mels: int, fmin_hz: float, fmax_hz: float) -> np.ndarray:
+def _log_mel(same: Same, sample_rate_hz: int, n_mels: int, fmin_hz: float, fmax_hz: float) -> np.ndarray:
     bank = _usable_mel_bank(sample_rate_hz, n_fft_of(same.array), n_mels, fmin_hz, fmax_hz)
     mel = decibels(project(bank, same.array))
     if isinstance(mel, np.ndarray):

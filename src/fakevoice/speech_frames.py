@@ -7,11 +7,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from fakevoice.spectrum import _Same as Same
-from fakevoice.spectrum import log_mel
+from fakevoice.spectrum import LOWEST_HZ, Same, log_mel, mel_centres_hz
 
 N_BANDS = 64
-BANDS_OF_SPEECH = slice(8, 48)  # of 64 up to 8 kHz: 300 Hz to 3.5 kHz
+SPEECH_HZ = (400.0, 3650.0)
 FLOOR_SHARE, LOUD_SHARE, QUIET_SHARE = 0.1, 0.4, 0.2
 
 
@@ -39,7 +38,9 @@ def quiet_frames(power: np.ndarray, sample_rate_hz: int) -> np.ndarray:
 
 @lru_cache(maxsize=1)  # one statistic after the other asks for those of the same clip
 def _by_loudness(same: Same, sample_rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
-    level_db = band_levels_db(same.array, sample_rate_hz)[BANDS_OF_SPEECH]
+    centre_hz = mel_centres_hz(N_BANDS, LOWEST_HZ, sample_rate_hz / 2)
+    is_speech = (centre_hz > SPEECH_HZ[0]) & (centre_hz < SPEECH_HZ[1])
+    level_db = band_levels_db(same.array, sample_rate_hz)[is_speech]
     floor_db = np.partition(level_db, int(FLOOR_SHARE * level_db.shape[1]), axis=1)
     over_floor_db = (level_db - floor_db[:, [int(FLOOR_SHARE * level_db.shape[1])]]).mean(axis=0)
     ordered = np.sort(over_floor_db)

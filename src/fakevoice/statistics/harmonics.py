@@ -1,4 +1,4 @@
-"""How clearly harmonics stand out, region by region: high up they are what vocoders lose first (Yoshimura et al. 2018).
+"""How clearly harmonics stand out, region by region: high up they are what vocoders lose first (Morise 2016).
 
 Frames are long, so that the harmonics of low voices are apart as well.
 """

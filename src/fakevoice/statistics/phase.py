@@ -1,4 +1,4 @@
-"""How far phases of neighbouring bins and frames belong together (Stark & Paliwal 2008; Saratxaga et al. 2012).
+"""How far phases of neighbouring bins and frames belong together (Stark & Paliwal 2008; Saratxaga et al. 2016).
 
 A glottis sets the phases of all harmonics at once; a network that predicts magnitudes, or upsamples, leaves its own.
 """
@@ -23,8 +23,8 @@ def pool(waveform: np.ndarray, power: np.ndarray, sample_rate_hz: int, hop_lengt
         power: (n_fft // 2 + 1, n_frames) float32 power spectrogram.
 
     Source: group delay and instantaneous frequency as magnitudes of phase: Stark & Paliwal, "Speech analysis using
-    instantaneous frequency deviation", 2008; phases as evidence of synthesis: Saratxaga et al., "Use of the harmonic
-    phase in speaker recognition and synthetic speech detection", 2012.
+    instantaneous frequency deviation", Interspeech 2008; phases as evidence of synthesis: Saratxaga et al., "Synthetic
+    speech detection using phase information", Speech Communication 81, 2016.
     """
     n_fft, loud = n_fft_of(power), loud_frames(power, sample_rate_hz)
     spectrum = stft(waveform, n_fft, hop_length).T  # (n_frames, n_bins)

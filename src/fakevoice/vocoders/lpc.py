@@ -4,6 +4,7 @@ import numpy as np
 import scipy.fft
 
 from fakevoice import spectrum
+from fakevoice.linear_prediction import levinson
 from fakevoice.pitch import at_level_of, f0_contour, frame_size, pulse_train, unit_power
 
 
@@ -34,31 +35,9 @@ def _all_pole_filters(power: np.ndarray, order: int, rng: np.random.Generator) -
     order = min(order, n_fft // 2)
     correlation = scipy.fft.irfft(power.T, axis=1)[:, : order + 1].astype(np.float64)  # (n_frames, order + 1)
     correlation[:, 0] = correlation[:, 0] * (1 + 1e-5) + 1e-30  # a noise floor keeps the recursion stable
-    coefficients, error = levinson(correlation)
+    coefficients, error, _ = levinson(correlation)
     widening = rng.uniform(0.97, 0.995) ** np.arange(order + 1)
     return 1 / scipy.fft.rfft(coefficients * widening, n=n_fft, axis=1).T, np.sqrt(error)
-
-
-def levinson(correlation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Levinson-Durbin recursion over all frames at once.
-
-    Args:
-        correlation: (n_frames, order + 1) float64, lags 0 to order, positive definite.
-
-    Returns:
-        coefficients (n_frames, order + 1) of A(z) with a leading 1, and the error's power (n_frames,).
-
-    Source:
-        Makhoul, "Linear prediction: a tutorial review", Proc. IEEE 1975, eq. 38.
-    """
-    coefficients = np.zeros_like(correlation)
-    coefficients[:, 0] = 1.0
-    error = correlation[:, 0].copy()
-    for step in range(1, correlation.shape[1]):
-        reflection = -np.sum(coefficients[:, :step] * correlation[:, step:0:-1], axis=1) / error
-        coefficients[:, : step + 1] += reflection[:, None] * coefficients[:, step::-1]
-        error *= 1 - reflection**2
-    return coefficients, error
 
 
 def _excitation(
