@@ -19,7 +19,10 @@ from fakevoice.preprocessing import read_clip
 from fakevoice.workers import run_parallel
 
 FEATURES = ("mel", "mfcc", "lfcc", "chroma")
-WORDS = ["features.lfcc={}", "features.chroma={}", f"pooled=[{','.join(FEATURES)}]"]
+WORDS = [
+    *("features.lfcc={}", "features.chroma={}", f"pooled=[{','.join(FEATURES)}]"),
+    "statistics=[rhythm,voicing]",  # those of any competition; what `voices` has besides stands in the details
+]
 N_MELS, N_MFCC, N_LFCC, LOWEST_HZ = 64, 40, 20, 20.0
 FLOOR_POWER = 1e-10
 # Both sides compute in float32: a power off by 1e-3 of itself is off by .004 dB, and a cepstrum adds up its bands.
@@ -48,6 +51,11 @@ def _one_core(files: list[Path], config: Config, n_rounds: int) -> list[Row]:
     each = {f"{name}, ms a clip": milliseconds(values, len(files)) for name, values in seconds.items()}
     waveforms = [read_clip(file, config) for file in files]
     each |= {f"of which {name}, ms a clip": value for name, value in _parts(waveforms, config, n_rounds).items()}
+    voices = load_config("voices")
+    pooled = take_turns({"all": lambda: [extract(waveform, voices, [POOLED]) for waveform in waveforms]}, n_rounds)
+    each["not among them: pooled statistics of voices, with their STFT, ms a clip"] = milliseconds(
+        pooled["all"], len(waveforms)
+    )
     what = "features: OGG file → mel, MFCC, LFCC, chroma, pooled statistics; one core"
     return [
         Row(
