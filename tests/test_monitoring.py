@@ -42,7 +42,7 @@ def same_kind(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("LOKY_MAX_CPU_COUNT", "1")
         folder = tmp_path_factory.mktemp("other") / "demo"
-        lookup.load("datasets", "demo").make(folder, n_train=8, n_test=2 * N_CLIPS, n_unlabeled=1, seed=5)
+        lookup.load("datasets", "demo").make(folder, n_train=8, n_test=2 * N_CLIPS, n_unlabeled=1, seed=6)
     came_in = tmp_path_factory.mktemp("same")
     for file in sorted((folder / "test").iterdir())[:N_CLIPS]:
         file.rename(came_in / file.name)

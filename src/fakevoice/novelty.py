@@ -7,7 +7,7 @@ Source: the distance is Mahalanobis', regularised as in probabilistic principal 
 "Probabilistic principal component analysis", 1999.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,16 @@ class Range:
     def _fit(cls, columns: np.ndarray, seed: int) -> "Range":
         rows = np.random.default_rng([seed, 10]).permutation(len(columns))[:MAX_SCENES]
         columns = columns[np.sort(rows)].astype(np.float64)
+        # Few clips with many columns lie nearer to themselves than any other will: each half is held against the other.
+        halves = columns[::2], columns[1::2]
+        apart = [cls._of(one).distance(other) for one, other in (halves, halves[::-1])] if len(columns) > 3 else []
+        distance = np.concatenate(apart or [cls._of(columns).distance(columns)])
+        limit = np.maximum(np.quantile(distance, [INSIDE]), 1e-9)  # 0 where nothing varies
+        return replace(cls._of(columns), limit=limit)
+
+    @classmethod
+    def _of(cls, columns: np.ndarray) -> "Range":
+        """The range of clips (n_clips, n_columns) float64, with a limit of 1."""
         low, centre, high = np.quantile(columns, [0.1, 0.5, 0.9], axis=0)
         scale = np.maximum((high - low) / NORMAL_DECILES, 1e-6)
         standardised = _standardised(columns, centre, scale)
@@ -63,9 +73,7 @@ class Range:
         n_kept = int(np.searchsorted(np.cumsum(variance) / variance.sum(), KEPT_VARIANCE)) + 1
         rest = max(float(variance[n_kept:].sum()), 1e-9)
         variance = np.append(variance[:n_kept], rest)
-        found = cls(centre, scale, mean, np.ascontiguousarray(directions[:, :n_kept]), variance, np.ones(1))
-        limit = np.maximum(np.quantile(found.distance(columns), [INSIDE]), 1e-9)  # 0 where nothing varies
-        return cls(centre, scale, mean, found.directions, variance, limit)
+        return cls(centre, scale, mean, np.ascontiguousarray(directions[:, :n_kept]), variance, np.ones(1))
 
     def distance(self, columns: np.ndarray) -> np.ndarray:
         """Distance of each clip, in units of `limit`: above 1 it lies outside the range.
