@@ -123,7 +123,7 @@ def our_answers(ours: Config) -> list[Answers]:
     label, oof = label_and_probability(table, ours.outputs)
     groups = first_group(scenes, voices)[rows]
     whole = Answers("ours: ensemble", label[rows], oof[rows], groups, read_array(folder / "test.npy"))
-    shares = np.array(Blend.from_dict(read_json(folder / "ensemble.json")).prior)
+    shares = np.array(Blend.from_dict(read_json(folder / "ensemble.json")).shares)
     return [*(_member(name, table, rows, whole, shares, ours) for name in (*ours.networks, STACK)), whole]
 
 
@@ -190,7 +190,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, help="of the finished run")
     parser.add_argument("--solution", type=Path, help="CSV with id and a column of 0 and 1 per output")
-    parser.add_argument("--peers", type=Path, nargs="+", default=sorted(PEERS.glob("*.yaml")), metavar="YAML")
+    parser.add_argument("--peers", type=Path, nargs="*", default=sorted(PEERS.glob("*.yaml")), metavar="YAML")
     parser.add_argument("--out", type=Path, help="JSON to write; runs/<competition>/peers.json if not given")
     parser.add_argument("words", nargs="*", metavar="key=value", help="as the finished run was given")
     options = parser.parse_args(arguments)

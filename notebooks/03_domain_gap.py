@@ -38,7 +38,8 @@ from fakevoice.config import load_config
 from fakevoice.exploration import average_spectra, draw_spectrogram
 from fakevoice.gap import as_configured, audit_scenes, predict_unlabeled, separate, unlabeled_clips
 from fakevoice.matching import conditions
-from fakevoice.prior import adjust, log_odds_shift, resample_to_shares
+from fakevoice.ensemble_runs import Shares
+from fakevoice.prior import resample_to_shares
 from fakevoice.shortcuts import REMEDIES
 from fakevoice.slices import label_and_probability, pair_aucs, slice_aucs, voice_aucs
 from fakevoice.tables import read_table
@@ -370,39 +371,34 @@ plt.show()
 # %% [markdown]
 # ## What the ensemble says of both
 #
-# Calibrated probabilities of scenes, out of fold, beside those of the unlabeled clips. Above, both at the shares of
-# the scenes. Below, both at the shares that the unlabeled clips were estimated to have, scenes drawn to fit them: what
-# differs above and agrees below is how frequent the classes are; what still differs below is sound. If the unlabeled
-# clips lie nearer to the middle, the ensemble is less sure there than on any scene, and the test will be worse than
-# the expected score; if they are as sure, that proves nothing yet.
+# Calibrated probabilities of scenes, out of fold, beside those of the unlabeled clips, all at the shares of the scenes.
+# Above, scenes as they were drawn; below, drawn again so that nothing, one class and both are heard as often as the
+# unlabeled clips were estimated to have them: what differs above and agrees below is how frequent the classes are; what
+# still differs below is sound. If the unlabeled clips lie nearer to the middle, the ensemble is less sure there than on
+# any scene, and the test will be worse than the expected score; if they are as sure, that proves nothing yet.
 
 # %%
 if is_comparable:
-    simulated, expected = (
-        np.array([run.metrics["shares"][output][kind] for output in outputs]) for kind in ("simulated", "expected")
-    )
-    shift, answer = log_odds_shift(expected, simulated), predict_unlabeled(run)
-    resampled = resample_to_shares(label, expected, config.seed)
+    shares = Shares.from_dict(run.metrics["combinations"])
+    answer = predict_unlabeled(run) @ shares.combinations
+    resampled = resample_to_shares(shares.heard(label), shares.expected, config.seed)
     rows = {
-        "at the shares of the scenes": {"scenes": probability, "unlabeled": answer},
-        "at the estimated shares": {
-            "scenes": adjust(probability, shift)[resampled],
-            "unlabeled": adjust(answer, shift),
-        },
+        "scenes as drawn": {"scenes": probability, "unlabeled": answer},
+        "scenes at the estimated shares": {"scenes": probability[resampled], "unlabeled": answer},
     }
     figure, grid = plt.subplots(2, len(outputs), figsize=(6 * len(outputs), 7), squeeze=False)
     found = []
-    for row, (shares, both) in zip(grid, rows.items(), strict=True):
+    for row, (drawn, both) in zip(grid, rows.items(), strict=True):
         for place, (axes, output) in enumerate(zip(row, outputs, strict=True)):
             for name, values in both.items():
                 p, weight = values[:, place], np.full(len(values), 1 / len(values))
                 axes.hist(p, np.linspace(0, 1, 21), weights=weight, alpha=0.5, label=name, color=colours[name])
-                found.append((output, shares, name, p.mean(), (p * (1 - p)).mean()))
-            axes.set(xlabel=f"probability of {output}", ylabel="share of clips", title=shares)
+                found.append((output, drawn, name, p.mean(), (p * (1 - p)).mean()))
+            axes.set(xlabel=f"probability of {output}", ylabel="share of clips", title=drawn)
     grid.flat[0].legend()
     plt.show()
-    found = pd.DataFrame(found, columns=["output", "shares", "of", "mean probability", "doubt"])
-    display(found.set_index(["output", "shares", "of"]).unstack())
+    found = pd.DataFrame(found, columns=["output", "scenes", "of", "mean probability", "doubt"])
+    display(found.set_index(["output", "scenes", "of"]).unstack())
 else:
     print("the run has scored no unlabeled clips; its expected score is at the shares of the scenes")
 

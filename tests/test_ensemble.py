@@ -10,6 +10,7 @@ from scipy.special import expit
 from fakevoice import lookup
 from fakevoice.ensemble import Blend, cross_fit, fit_blend
 from fakevoice.errors import ArtefactError
+from fakevoice.prior import adjust
 from fakevoice.settings import Ensemble
 
 MEMBERS = ["mel", "mfcc", "stack"]
@@ -129,7 +130,7 @@ def test_probability_by_hand(blend):
         "calibrator": "identity",
         "parameters": [identity] * 2,
     }
-    blend = replace(blend, members=["a", "b"], **known, shift=[0.0, 0.0], task="multilabel")
+    blend = replace(blend, members=["a", "b"], **known, task="multilabel")
     logits = np.array([[[1.0, 0.0], [3.0, -2.0]]])
     none, first, both = np.exp([0.0, 1.0 + 1.5 + 0.5, -1.0 - 0.5])
     expected = np.array([[first + both, both]]) / (none + first + both)
@@ -158,7 +159,28 @@ def test_blends_are_fitted_on_the_rows_asked_for_and_score_all(logits, target, c
 
 
 def test_other_shares_move_the_probabilities_and_the_prior(blend, logits):
-    rarer = blend.at_shares(np.array([0.2, blend.prior[1]]))
-    assert rarer.prior[0] == 0.2
-    assert (rarer.probability(logits)[:, 0] < blend.probability(logits)[:, 0]).all()
-    assert np.allclose(rarer.probability(logits)[:, 1], blend.probability(logits)[:, 1])
+    fewer = np.where(np.array(blend.combinations)[:, 0], 0.2, 1.0) * blend.shares
+    rarer = blend.at_shares(fewer / fewer.sum())
+    assert rarer.prior[0] < blend.prior[0] and rarer.prior == pytest.approx(rarer.shares @ np.array(blend.combinations))
+    before, after = (one.probability(logits)[:, 0] for one in (blend, rarer))
+    assert (after <= before).all() and after.mean() < before.mean() - 0.01
+    assert rarer.simulated == blend.simulated
+    again = rarer.at_shares(np.array(blend.shares))
+    assert np.allclose(again.probability(logits), blend.probability(logits))
+
+
+def test_shares_weigh_combinations_and_not_labels(blend, logits):
+    """As `prior.adjust` does it: what is said of nothing and of both moves apart from what is said of each label."""
+    combinations, other = np.array(blend.combinations), np.linspace(1, 3, len(blend.shares))
+    other /= other.sum()
+    joint = blend.combination_probability(logits, combinations)
+    assert joint @ combinations == pytest.approx(blend.probability(logits), abs=1e-6)
+    moved = adjust(joint, other, np.array(blend.shares))
+    assert blend.at_shares(other).combination_probability(logits, combinations) == pytest.approx(moved, abs=1e-7)
+
+
+def test_a_combination_that_a_blend_does_not_know_is_next_to_impossible(blend, logits):
+    more = np.concatenate([[[7, 7]], blend.combinations])
+    said = blend.combination_probability(logits, more)
+    assert said[:, 0].max() < 1e-6
+    assert said[:, 1:] == pytest.approx(blend.combination_probability(logits, np.array(blend.combinations)), abs=1e-6)

@@ -254,7 +254,7 @@ def test_the_stacker_is_left_out(run):
     found = without_stacker(run)
     assert found.blend.members == ["mel", "mfcc"] and np.shape(found.blend.weights)[1] == 4
     shares = [run.metrics["shares"][output]["expected"] for output in run.config.outputs]
-    assert found.blend.prior == pytest.approx(shares) and found.simulated.shift == [0, 0]
+    assert found.blend.prior == pytest.approx(shares) and found.simulated.shares == found.simulated.simulated
     assert found.scores["oof_score"] != run.metrics["oof_score"]
 
 
@@ -319,7 +319,8 @@ def test_the_blend_is_that_of_the_pipeline(calibrator, task):
     config = config.model_copy(update={"task": task})
     target = rng.integers(0, 2, (400, 2)) if task == "multilabel" else np.eye(2)[rng.integers(0, 2, 400)]
     logits = (target[:, None] - 0.5) * 3 + rng.normal(0, 2, (400, 2, 2))
-    blend = fit_blend(logits, target, ["mel", "mfcc"], config).at_shares(np.array([0.3, 0.6]))
+    blend = fit_blend(logits, target, ["mel", "mfcc"], config)
+    blend = blend.at_shares(np.linspace(1, 2, len(blend.shares)) / np.linspace(1, 2, len(blend.shares)).sum())
     logits = np.concatenate([logits, 50 * logits, np.zeros((1, 2, 2))])
     said = TensorBlend(blend)(torch.from_numpy(logits).float()).numpy()
     assert np.abs(said - blend.probability(logits)).max() < 5e-6

@@ -7,6 +7,7 @@ import pytest
 
 from fakevoice import gap
 from fakevoice.analysis import Run, load_run, render_scene
+from fakevoice.ensemble_runs import Shares
 from fakevoice.errors import ArtefactError
 from fakevoice.noise_bank import NoiseBank, mine_noises
 from fakevoice.prior import estimate_shares
@@ -92,15 +93,14 @@ def test_as_configured(run):
 
 
 def test_predictions_are_those_that_the_shares_were_counted_from(run):
-    probability = gap.predict_unlabeled(run)
-    assert probability.shape == (2 * 8, 2)
-    simulated = np.array([run.metrics["shares"][output]["simulated"] for output in run.config.outputs])
-    expected = [run.metrics["shares"][output]["expected"] for output in run.config.outputs]
-    shares = estimate_shares(probability, simulated, run.config.ensemble.pseudo_share)
-    assert shares.tolist() == pytest.approx(expected, abs=1e-5)
-    assert expected != pytest.approx(simulated.tolist(), abs=1e-3)
-    error = np.array([run.metrics["shares"][output]["error"] for output in run.config.outputs])
-    assert ((error > 0) & (error < 1)).all()
+    probability, told = gap.predict_unlabeled(run), Shares.from_dict(run.metrics["combinations"])
+    assert probability.shape == (2 * 8, len(told.simulated)) and probability.sum(axis=1) == pytest.approx(1)
+    found = estimate_shares(probability, told.simulated, run.config.ensemble.pseudo_share)
+    assert found == pytest.approx(told.expected, abs=1e-5)
+    assert told.expected != pytest.approx(told.simulated, abs=1e-3)
+    outputs = told.of_outputs(run.config.outputs)
+    assert outputs.to_dict() == run.metrics["shares"]
+    assert ((outputs.loc["error"] > 0) & (outputs.loc["error"] < 1)).all()
 
 
 def test_what_is_asked_for_is_what_tells_scenes_apart(run, monkeypatch):

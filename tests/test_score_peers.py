@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from scipy.special import logit
 
 from fakevoice import lookup
 from fakevoice.config import REPOSITORY, load_config
@@ -105,21 +104,21 @@ def test_our_lines_are_those_of_the_run(measured, finished_run):
 def test_members_answer_at_the_shares_of_the_whole(damageable):
     """Their test probabilities are a calibrated mean of the folds' logits, moved where the ensemble's shares are."""
     file, answers = damageable.stage_file("ensemble.json"), {}
-    for share in (0.3, 0.6):
-        write_json(file, {**read_json(file), "prior": [share, 0.5]})
-        answers[share] = score_peers.our_answers(damageable.config)
-    for low, high in zip(answers[0.3][:-1], answers[0.6][:-1], strict=True):
-        moved = logit(high.test) - logit(low.test)
-        np.testing.assert_allclose(moved, np.tile([logit(0.6) - logit(0.3), 0.0], (len(moved), 1)), atol=1e-6)
+    few, many = [0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1]  # nothing, real alone, fake alone, both
+    for name, shares in (("few", few), ("many", many)):
+        write_json(file, {**read_json(file), "shares": shares})
+        answers[name] = score_peers.our_answers(damageable.config)
+    for low, high in zip(answers["few"][:-1], answers["many"][:-1], strict=True):
+        assert (high.test[:, 0] > low.test[:, 0]).all()
         assert np.array_equal(low.oof, high.oof)
-    (mfcc,) = [answer for answer in answers[0.6] if answer.title == "ours: mfcc"]
+    (mfcc,) = [answer for answer in answers["many"] if answer.title == "ours: mfcc"]
     mean = read_array(damageable.paths.stage("train") / "test-mfcc.npy").mean(axis=0)  # over the fold models
     table = read_table(damageable.paths.stage("ensemble") / "oof.csv", ("scene", "state"))
     scenes, voices = score_peers._scenes(damageable.paths)
     rows = judged_rows(scenes, voices, table["fold"].to_numpy(int), damageable.paths, damageable.config)
     logits = table[["logit_mfcc_fake", "logit_mfcc_real"]].to_numpy()[rows, None]
     alone = fit_blend(logits, table[["label_fake", "label_real"]].to_numpy(float)[rows], ["mfcc"], damageable.config)
-    assert mfcc.test == pytest.approx(alone.at_shares(np.array([0.6, 0.5])).probability(mean[:, None]), abs=1e-6)
+    assert mfcc.test == pytest.approx(alone.at_shares(np.array(many)).probability(mean[:, None]), abs=1e-6)
 
 
 def test_our_test_line_is_the_submissions(measured, finished_run):

@@ -5,6 +5,7 @@ that, so that they fit together. Every number that is printed comes from cross-f
 was fitted on the other folds. The one that scores new clips is fitted on all folds.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,11 +17,11 @@ from fakevoice import lookup
 from fakevoice.config import Config
 from fakevoice.errors import ArtefactError
 from fakevoice.leaks import hide, refuse_hidden
-from fakevoice.prior import adjust, log_odds_shift
 from fakevoice.progress import track
 from fakevoice.tasks import normalise
 
 MAX_LOG_ODDS, SMALLEST_DEVIATION, MAX_ITERATIONS = 14.0, 1e-6, 1000
+LEAST_PROBABILITY = 1e-9
 STACK = "stack"  # the stacker's name among the members, and its stage
 
 
@@ -33,8 +34,8 @@ class Blend:
         combinations: of labels that occur together, n_outputs of 0 and 1 each.
         weights, intercepts: per combination, of all members' logits, member by member.
         calibrator: plug-in name; `parameters` holds its fitted values, one entry per output.
+        simulated, shares: of each combination, among the scenes and as it is expected, which the intercepts allow for.
         prior: share of each output that is expected, predicted for clips that cannot be read.
-        shift: added to the log-odds of each output, where it is not as frequent as in the scenes.
     """
 
     members: list[str]
@@ -43,8 +44,9 @@ class Blend:
     intercepts: list[float]
     calibrator: str
     parameters: list[dict[str, Any]]
+    simulated: list[float]
+    shares: list[float]
     prior: list[float]
-    shift: list[float]
     task: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,16 +74,32 @@ class Blend:
         Returns:
             (n_clips, n_outputs) float64.
         """
-        scores = logits.reshape(len(logits), -1) @ np.array(self.weights).T + np.array(self.intercepts)
-        blended = _log_odds(scores, np.array(self.combinations, bool))
+        blended = _log_odds(self._scores(logits), np.array(self.combinations, bool))
         apply = lookup.load("calibrators", self.calibrator).apply
         columns = [apply(parameters, blended[:, i]) for i, parameters in enumerate(self.parameters)]
-        return normalise(adjust(np.stack(columns, axis=1), np.array(self.shift)), self.task)
+        return normalise(np.stack(columns, axis=1), self.task)
+
+    def combination_probability(self, logits: np.ndarray, combinations: np.ndarray) -> np.ndarray:
+        """Probability of each of `combinations` (n_combinations, n_outputs), before any calibrator.
+
+        Returns:
+            (n_clips, n_combinations) float64, rows that sum to 1; next to 0 for one that the blend does not know.
+        """
+        said = np.full((len(logits), len(combinations)), LEAST_PROBABILITY)
+        place = {tuple(labels): index for index, labels in enumerate(combinations.tolist())}
+        known = np.exp(log_softmax(self._scores(logits), axis=1))
+        said[:, [place[tuple(labels)] for labels in self.combinations]] = known + LEAST_PROBABILITY
+        return said / said.sum(axis=1, keepdims=True)
 
     def at_shares(self, shares: np.ndarray) -> "Blend":
-        """The same ensemble where each output is as frequent as `shares` says."""
-        shift = log_odds_shift(shares, np.array(self.prior))
-        return replace(self, prior=shares.tolist(), shift=shift.tolist())
+        """The same ensemble where each combination (n_combinations,) is as frequent as `shares` says."""
+        intercepts = np.array(self.intercepts) + np.log(shares) - np.log(self.shares)
+        prior = shares @ np.array(self.combinations)
+        return replace(self, intercepts=intercepts.tolist(), shares=shares.tolist(), prior=prior.tolist())
+
+    def _scores(self, logits: np.ndarray) -> np.ndarray:
+        """(n_clips, n_combinations), log-probabilities up to a constant of each clip."""
+        return logits.reshape(len(logits), -1) @ np.array(self.weights).T + np.array(self.intercepts)
 
 
 def fit_blend(logits: np.ndarray, target: np.ndarray, members: list[str], config: Config) -> Blend:
@@ -103,6 +121,7 @@ def fit_blend(logits: np.ndarray, target: np.ndarray, members: list[str], config
     weights, intercepts = _regress(logits, combinations, heard.ravel(), config.ensemble.penalty)
     log_odds = _log_odds(logits.reshape(len(logits), -1) @ weights.T + intercepts, combinations.astype(bool))
     fit = lookup.load("calibrators", config.ensemble.calibrator).fit
+    shares = (np.bincount(heard.ravel(), minlength=len(combinations)) / len(target)).tolist()
     return Blend(
         members=members,
         combinations=combinations.tolist(),
@@ -110,8 +129,9 @@ def fit_blend(logits: np.ndarray, target: np.ndarray, members: list[str], config
         intercepts=intercepts.tolist(),
         calibrator=config.ensemble.calibrator,
         parameters=[fit(log_odds[:, i], target[:, i]) for i in range(target.shape[1])],
+        simulated=shares,
+        shares=shares,
         prior=target.mean(axis=0).tolist(),
-        shift=[0.0] * target.shape[1],
         task=config.task,
     )
 
@@ -181,19 +201,22 @@ def cross_fit(
     members: list[str],
     config: Config,
     rows: np.ndarray | None = None,
+    answer: Callable[[Blend, np.ndarray], np.ndarray] = Blend.probability,
 ) -> np.ndarray:
     """Probabilities of every row from a blend that was fitted without its fold.
 
     Args:
         rows: (n_fitted,) int, what blends are fitted on, some rows more than once, others never; all once if None.
+        answer: what is asked of a blend about logits.
 
     Returns:
-        (n_clips, n_outputs) float64.
+        (n_clips, n_outputs) float64, or as many columns as `answer` gives.
     """
-    probability, rows = np.empty(target.shape), np.arange(len(target)) if rows is None else rows
-    folds = np.unique(fold)
+    rows, folds = np.arange(len(target)) if rows is None else rows, np.unique(fold)
+    parts, places = [], []
     for index in track(folds, len(folds), f"ensemble: {' + '.join(members)}", "folds"):
         held_out, others = fold == index, rows[fold[rows] != index]
         blend = fit_blend(logits[others], hide(target, held_out)[others], members, config)
-        probability[held_out] = blend.probability(logits[held_out])
-    return probability
+        parts.append(answer(blend, logits[held_out]))
+        places.append(np.flatnonzero(held_out))
+    return np.concatenate(parts)[np.argsort(np.concatenate(places))]

@@ -1,7 +1,9 @@
 """Runs the ensemble: the score of each member and of the blend on scenes that none of them saw."""
 
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,13 +13,50 @@ from fakevoice.bootstrap import bootstrap_interval
 from fakevoice.config import Config
 from fakevoice.ensemble import STACK, Blend, cross_fit, fit_blend
 from fakevoice.places import Paths
-from fakevoice.prior import adjust, draw_tests, estimate_shares, resample_by_weight, share_error
+from fakevoice.prior import adjust, draw_tests, estimate_shares, resample_by_weight, share_errors
 from fakevoice.scenes import first_group
 from fakevoice.shortcuts import scene_weights
 from fakevoice.slices import measure_all
 from fakevoice.storage import read_array, write_array, write_json
 from fakevoice.tables import read_table, write_table
 from fakevoice.tasks import targets
+
+
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """How often each combination of labels is heard: in the scenes, and by what the unlabeled clips show.
+
+    Attributes:
+        combinations: (n_combinations, n_outputs) of 0 and 1.
+        simulated, expected: (n_combinations,) that sum to 1.
+        errors: (n_counts, n_combinations) of such counts on folds held back; without rows where nothing was counted.
+    """
+
+    combinations: np.ndarray
+    simulated: np.ndarray
+    expected: np.ndarray
+    errors: np.ndarray
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Shares":
+        """The reverse of `to_dict`."""
+        arrays = {name: np.array(value, float) for name, value in values.items()}
+        return cls(arrays["combinations"].astype(int), arrays["simulated"], arrays["expected"], arrays["errors"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {name: array.tolist() for name, array in vars(self).items()}
+
+    def of_outputs(self, outputs: list[str]) -> pd.DataFrame:
+        """The same of each output: rows simulated, expected and, where there is one, error (root mean square)."""
+        rows = {name: getattr(self, name) @ self.combinations for name in ("simulated", "expected")}
+        if len(self.errors):
+            rows["error"] = np.sqrt(np.square(self.errors @ self.combinations).mean(axis=0))
+        return pd.DataFrame(rows, outputs).T
+
+    def heard(self, target: np.ndarray) -> np.ndarray:
+        """Which combination each row of labels (n_clips, n_outputs) is, (n_clips,) int."""
+        return (target[:, None] == self.combinations).all(axis=2).argmax(axis=1)
 
 
 def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.DataFrame) -> list[Path]:
@@ -30,13 +69,13 @@ def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.
     alone = {m: cross_fit(oof[:, [i]], target, fold, [m], config, rows) for i, m in enumerate(members)}
     table, by_fold = _member_tables(alone | {"ensemble": probability}, target, fold, rows, config)
     simulated = fit_blend(oof[rows], target[rows], members, config)
-    shares = _shares(simulated, (probability[rows], target[rows], fold[rows]), paths, config)
-    blend = simulated.at_shares(shares.loc["expected"].to_numpy())
-    groups = first_group(scenes, voices)
+    joint = cross_fit_combinations(oof, target, fold, members, config, rows)
+    shares = _shares(simulated, joint[rows], target[rows], fold[rows], paths, config)
+    blend, groups = simulated.at_shares(shares.expected), first_group(scenes, voices)
     test = _test_probability(blend, paths, config)
-    summary = all_scores(blend, (probability, target, groups), rows, shares, len(test), config)
+    summary = all_scores((probability, joint, target, groups), rows, shares, len(test), config)
     summary["parts"] = _parts(probability[rows], target[rows], groups[rows], config)
-    summary["shares"] = shares.to_dict()
+    summary |= {"shares": shares.of_outputs(config.outputs).to_dict(), "combinations": shares.to_dict()}
     files = {"ensemble.json": blend.to_dict(), "config.json": config.model_dump(mode="json"), "metrics.json": summary}
     for name, value in files.items():
         write_json(folder / name, value)
@@ -81,54 +120,65 @@ def load_logits(paths: Paths, members: list[str], split: str, axis: int) -> np.n
     return np.stack([read_array(file) for file in files], axis=axis)
 
 
+def cross_fit_combinations(
+    oof: np.ndarray, target: np.ndarray, fold: np.ndarray, members: list[str], config: Config, rows: np.ndarray
+) -> np.ndarray:
+    """As `cross_fit`, the probabilities of the combinations of labels that there are, (n_scenes, n_combinations)."""
+    combinations = np.unique(target[rows].astype(int), axis=0)
+
+    def answer(blend: Blend, logits: np.ndarray) -> np.ndarray:
+        return blend.combination_probability(logits, combinations)
+
+    return cross_fit(oof, target, fold, members, config, rows, answer)
+
+
 def _shares(
-    blend: Blend, judged: tuple[np.ndarray, np.ndarray, np.ndarray], paths: Paths, config: Config
-) -> pd.DataFrame:
-    """How often each output is heard: in the scenes, and by what the unlabeled clips show.
+    blend: Blend, joint: np.ndarray, target: np.ndarray, fold: np.ndarray, paths: Paths, config: Config
+) -> Shares:
+    """How often each combination is heard: in the scenes, and by what the unlabeled clips show.
 
     Each fold model's answer is counted by itself: it is for single models that the calibration was fitted.
 
     Args:
-        judged: probability, target and fold of the scenes that the ensemble is judged by.
+        joint, target, fold: of the scenes that the ensemble is judged by; `joint` as of `cross_fit_combinations`.
 
     Returns:
-        A column per output; rows simulated, expected and, where scenes were simulated and there are unlabeled clips,
-        error: how far off such a count is on a fold held back.
+        What is expected is what is simulated, without errors, unless scenes were simulated and there are unlabeled
+        clips.
     """
-    simulated = np.array(blend.prior)
-    table = pd.DataFrame([simulated, simulated], ["simulated", "expected"], config.outputs)
+    combinations, simulated = np.array(blend.combinations), np.array(blend.simulated)
+    known = Shares(combinations, simulated, simulated, np.empty((0, len(simulated))))
     if not config.scenes.states or not (paths.stage(STACK) / "unlabeled.npy").is_file():
-        return table
+        return known
     chains = load_logits(paths, blend.members, "unlabeled", axis=2)  # (n_folds, n_clips, n_members, n_outputs)
-    probability, pseudo_share = blend.probability(chains.reshape(-1, *chains.shape[2:])), config.ensemble.pseudo_share
-    table.loc["expected"] = estimate_shares(probability, simulated, pseudo_share)
-    table.loc["error"] = share_error(*judged, chains.shape[1], pseudo_share, config.seed)
-    return table
+    counted = blend.combination_probability(chains.reshape(-1, *chains.shape[2:]), combinations)
+    weight = config.ensemble.pseudo_share
+    expected = estimate_shares(counted, simulated, weight)
+    errors = share_errors(joint, known.heard(target), fold, chains.shape[1], weight, config.seed)
+    return Shares(combinations, simulated, expected, errors)
 
 
 def all_scores(
-    blend: Blend,
-    simulated: tuple[np.ndarray, np.ndarray, np.ndarray],
+    simulated: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     rows: np.ndarray,
-    shares: pd.DataFrame,
+    shares: Shares,
     n_test: int,
     config: Config,
 ) -> dict:
     """The metric's name and, as ``<condition>_score``, ``_low`` and ``_high``, its values and 95 % intervals.
 
     Conditions are ``oof``, on the scenes as simulated; ``discounted``, on `rows` where those are others; and
-    ``expected``, with outputs as frequent as the blend's shares say.
+    ``expected``, with combinations of labels as frequent as is expected.
 
     Args:
-        simulated: cross-fitted probability, target and group of all scenes.
+        simulated: cross-fitted probability of outputs and of combinations, target and group of all scenes.
         rows: as of `judged_rows`.
-        shares: rows simulated, expected and, where it is known, error; a column per output.
         n_test: clips of the test; as many as `rows` if 0.
     """
-    probability, target, groups = simulated
+    probability, joint, target, groups = simulated
     summary = _scores(probability, target, groups, rows, config)
-    if "error" in shares.index:
-        adjusted = adjust(probability[rows], np.array(blend.shift))
+    if len(shares.errors):
+        adjusted = adjust(joint[rows], shares.expected, shares.simulated) @ shares.combinations
         return summary | _expected(adjusted, target[rows], groups[rows], shares, n_test or len(rows), config)
     last = "discounted" if "discounted_score" in summary else "oof"
     return summary | {f"expected_{end}": summary[f"{last}_{end}"] for end in ("score", "low", "high")}
@@ -166,7 +216,7 @@ def _expected(
     probability: np.ndarray,
     target: np.ndarray,
     groups: np.ndarray,
-    shares: pd.DataFrame,
+    shares: Shares,
     n_clips: int,
     config: Config,
 ) -> dict:
@@ -174,12 +224,12 @@ def _expected(
 
     Args:
         probability, target, groups: of the scenes judged by; probabilities at the expected shares.
-        shares: of `_shares`, with its row ``error``.
+        shares: with errors.
         n_clips: of the test.
     """
     measure = lookup.load("metrics", config.metric).measure
-    expected, error = (shares.loc[row].to_numpy() for row in ("expected", "error"))
-    tests = draw_tests(target, groups, expected, error, n_clips, config.ensemble.n_bootstrap, config.seed)
+    heard, n_draws = shares.heard(target), config.ensemble.n_bootstrap
+    tests = draw_tests(heard, groups, shares.expected, shares.errors, n_clips, n_draws, config.seed)
     found = np.array([measure(target[rows], probability[rows]) for rows in tests])
     low, high = np.nanquantile(found, [0.025, 0.975])
     return {"expected_score": float(np.nanmean(found)), "expected_low": float(low), "expected_high": float(high)}
@@ -238,4 +288,15 @@ def _report(table: pd.DataFrame, by_fold: pd.DataFrame, summary: dict, config: C
         for output, share in summary["shares"].items():
             off = f" ± {share['error']:.3f}" if "error" in share else ""
             print(f"  {output} in {share['expected']:.3f}{off} of the clips (simulated {share['simulated']:.3f})")
+        print(f"  {_told(Shares.from_dict(summary['combinations']), config.outputs)}")
         print("all on scenes of groups that no model saw; they assume noises, rooms and codecs like the simulated ones")
+
+
+def _told(shares: Shares, outputs: list[str]) -> str:
+    """``nothing .151, fake alone .212, ...``: how frequent each combination is expected to be."""
+    told = []
+    for labels, share in zip(shares.combinations, shares.expected, strict=True):
+        heard = [output for output, label in zip(outputs, labels, strict=True) if label]
+        name = " and ".join(heard) + " alone" * (len(heard) == 1) if heard else "nothing"
+        told.append(f"{name} {share:.3f}")
+    return ", ".join(told)

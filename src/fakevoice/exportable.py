@@ -140,7 +140,7 @@ class TensorBlend(nn.Module):
 
     def __init__(self, blend: Blend):
         super().__init__()
-        for name in ("weights", "intercepts", "shift"):
+        for name in ("weights", "intercepts"):
             self.register_buffer(name, torch.tensor(getattr(blend, name), dtype=torch.float32))
         self.register_buffer("combinations", torch.tensor(blend.combinations, dtype=torch.bool))
         self.curve, self.parameters_of, self.task = CURVES[blend.calibrator], blend.parameters, blend.task
@@ -151,7 +151,7 @@ class TensorBlend(nn.Module):
         blended = label_log_odds(scores, self.combinations).clamp(-MAX_LOG_ODDS, MAX_LOG_ODDS)
         columns = [self.curve(parameters, blended[:, i]) for i, parameters in enumerate(self.parameters_of)]
         furthest = float(logit(1 - PROBABILITY_FLOOR))
-        probability = (torch.stack(columns, dim=1).clamp(-furthest, furthest) + self.shift).sigmoid()
+        probability = torch.stack(columns, dim=1).clamp(-furthest, furthest).sigmoid()
         return probability / probability.sum(dim=1, keepdim=True) if self.task == "multiclass" else probability
 
 

@@ -147,14 +147,14 @@ def predict_unlabeled(run: Run) -> np.ndarray:
     calibration was fitted.
 
     Returns:
-        (n_folds * n_clips, n_outputs) float64.
+        (n_folds * n_clips, n_combinations) float64, of combinations as in the run's ``metrics["combinations"]``.
 
     Raises:
         ArtefactError: the run has scored no unlabeled clips.
     """
     blend = Blend.from_dict(read_json(run.paths.stage("ensemble") / "ensemble.json"))
-    blend = replace(blend, shift=[0.0] * len(blend.shift))
+    blend = blend.at_shares(np.array(blend.simulated))
     trained = {member: run.paths.stage("train") / f"unlabeled-{member}.npy" for member in blend.members}
     files = (trained | {STACK: run.paths.stage(STACK) / "unlabeled.npy"}).values()
     chains = np.stack([read_array(file) for file in files], axis=2)  # (n_folds, n_clips, n_members, n_outputs)
-    return blend.probability(chains.reshape(-1, *chains.shape[2:]))
+    return blend.combination_probability(chains.reshape(-1, *chains.shape[2:]), np.array(blend.combinations))

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from fakevoice import lookup
 from fakevoice.analysis import Run
 from fakevoice.bootstrap import bootstrap_interval
 from fakevoice.ensemble import Blend, cross_fit, fit_blend
-from fakevoice.ensemble_runs import all_scores, judged_rows, load_logits
+from fakevoice.ensemble_runs import Shares, all_scores, cross_fit_combinations, judged_rows, load_logits
 from fakevoice.scenes import first_group
 from fakevoice.slices import label_and_probability, measure_all
 from fakevoice.tasks import targets
@@ -44,9 +43,10 @@ def without_stacker(run: Run) -> NetworksAlone:
     rows = judged_rows(run.scenes, run.voices, fold, run.paths, config)
     probability = cross_fit(oof, target, fold, members, config, rows)
     simulated = fit_blend(oof[rows], target[rows], members, config)
-    shares = pd.DataFrame(run.metrics["shares"])[config.outputs]
-    blend, groups = simulated.at_shares(shares.loc["expected"].to_numpy()), first_group(run.scenes, run.voices)
-    scores = all_scores(blend, (probability, target, groups), rows, shares, len(run.test_probability), config)
+    joint = cross_fit_combinations(oof, target, fold, members, config, rows)
+    shares = Shares.from_dict(run.metrics["combinations"])
+    blend, groups = simulated.at_shares(shares.expected), first_group(run.scenes, run.voices)
+    scores = all_scores((probability, joint, target, groups), rows, shares, len(run.test_probability), config)
     whole = label_and_probability(run.oof, config.outputs)[1]
     scores |= paired_difference(target[rows], probability[rows], whole[rows], groups[rows], run)
     return NetworksAlone(simulated, blend, rows, scores, _by_output(target[rows], probability[rows], run))

@@ -1,96 +1,94 @@
-"""How often each class is heard in the unlabeled clips, and what that changes in the probabilities.
+"""How often nothing, one class or both are heard in the unlabeled clips, and what that changes in the probabilities.
 
-Scenes are drawn with states as frequent as the config says; nobody knows how frequent they are in the
-test. The unlabeled clips come from the test's environment, so the calibrated ensemble can count.
+Scenes are drawn with states as frequent as the config says; nobody knows how frequent they are in the test. The
+unlabeled clips come from the test's environment, so the calibrated ensemble can count. It counts combinations of
+labels: whether anything is heard is plain, whose voice it is is not, and the one must not be bent to fit the other.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.special import expit, logit
 
 N_ITERATIONS = 500
 TOLERANCE = 1e-7
-LEAST = 0.02  # no class is ever held to be rarer, or more certain, than this
+LEAST = 0.02  # no combination is ever held to be rarer
 N_COUNTS = 8  # draws from each fold
 
 
 def estimate_shares(probability: np.ndarray, simulated: np.ndarray, pseudo_share: float) -> np.ndarray:
-    """Shares of each output by expectation maximisation, drawn towards the simulated ones.
+    """Shares of each combination of labels by expectation maximisation, drawn towards the simulated ones.
 
     Source: Saerens, Latinne & Decaestecker, "Adjusting the outputs of a classifier to new a priori
     probabilities", Neural Computation 14, 2002; the pseudo-counts make it a maximum a posteriori estimate.
 
     Args:
-        probability: (n_clips, n_outputs), calibrated at the simulated shares.
-        simulated: (n_outputs,) shares among the scenes.
+        probability: (n_clips, n_combinations), rows that sum to 1, calibrated at the simulated shares.
+        simulated: (n_combinations,) shares among the scenes.
         pseudo_share: weight of the simulated shares, as a fraction of the number of clips.
 
     Returns:
-        (n_outputs,) float64.
+        (n_combinations,) float64 that sum to 1.
     """
     shares = simulated.astype(np.float64)
     for _ in range(N_ITERATIONS):
-        counted = adjust(probability, log_odds_shift(shares, simulated)).mean(axis=0)
-        updated = np.clip((counted + pseudo_share * simulated) / (1 + pseudo_share), LEAST, 1 - LEAST)
+        counted = adjust(probability, shares, simulated).mean(axis=0)
+        updated = _possible((counted + pseudo_share * simulated) / (1 + pseudo_share))
         if np.abs(updated - shares).max() < TOLERANCE:
             break
         shares = updated
     return shares
 
 
-def share_error(
-    probability: np.ndarray, target: np.ndarray, fold: np.ndarray, n_clips: int, pseudo_share: float, seed: int
+def share_errors(
+    probability: np.ndarray, heard: np.ndarray, fold: np.ndarray, n_clips: int, pseudo_share: float, seed: int
 ) -> np.ndarray:
     """How far off `estimate_shares` is on clips that sound unlike all that was learned from.
 
     Voices of a fold held back may all seem more real than they are; the estimate takes that for more real voices.
 
     Args:
-        probability: (n_scenes, n_outputs), each by a blend that was fitted without its fold.
-        target: (n_scenes, n_outputs) of 0 and 1.
+        probability: (n_scenes, n_combinations), each by a blend that was fitted without its fold.
+        heard: (n_scenes,) int, the combination that is right.
         fold: (n_scenes,) int.
         n_clips: how many are counted at a time.
         pseudo_share: as in `estimate_shares`.
 
     Returns:
-        (n_outputs,) float64, root mean square over draws from each fold.
+        (n_draws, n_combinations) float64, what was counted less what was there.
     """
-    rng, simulated, errors = np.random.default_rng([seed, 10]), target.mean(axis=0), []
+    rng, n = np.random.default_rng([seed, 10]), probability.shape[1]
+    simulated, errors = np.bincount(heard, minlength=n) / len(heard), []
     for index in np.repeat(np.unique(fold), N_COUNTS):
         rows = rng.choice(np.flatnonzero(fold == index), n_clips)
-        errors.append(estimate_shares(probability[rows], simulated, pseudo_share) - target[rows].mean(axis=0))
-    return np.sqrt(np.square(errors).mean(axis=0))
+        there = np.bincount(heard[rows], minlength=n) / n_clips
+        errors.append(estimate_shares(probability[rows], simulated, pseudo_share) - there)
+    return np.array(errors)
 
 
-def log_odds_shift(shares: np.ndarray, simulated: np.ndarray) -> np.ndarray:
-    """What to add to the log-odds of each output when its share is another one than in training."""
-    return logit(np.clip(shares, LEAST, 1 - LEAST)) - logit(np.clip(simulated, LEAST, 1 - LEAST))
+def adjust(probability: np.ndarray, shares: np.ndarray, simulated: np.ndarray) -> np.ndarray:
+    """Probabilities (n_clips, n_combinations) where combinations are as frequent as `shares` says."""
+    moved = probability * (shares / simulated)
+    return moved / moved.sum(axis=1, keepdims=True)
 
 
-def adjust(probability: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Probabilities (n_clips, n_outputs) after a shift of their log-odds."""
-    return expit(logit(probability) + shift)
-
-
-def resample_to_shares(target: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:
-    """Rows drawn so that each output is as frequent as `shares` says, by raking over the label combinations.
+def resample_to_shares(heard: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:
+    """Rows drawn so that each combination is as frequent as `shares` says.
 
     Args:
-        target: (n_scenes, n_outputs) of 0 and 1.
+        heard: (n_scenes,) int, the combination of each.
 
     Returns:
         (n_scenes,) int row numbers.
     """
-    chances = _raked(target, shares, np.ones(len(target)))
-    return np.random.default_rng([seed, 5]).choice(len(target), len(target), p=chances)
+    chances = _chances(heard, shares, np.ones(len(heard)))
+    return np.random.default_rng([seed, 5]).choice(len(heard), len(heard), p=chances)
 
 
 def draw_tests(
-    target: np.ndarray,
+    heard: np.ndarray,
     groups: np.ndarray,
     shares: np.ndarray,
-    error: np.ndarray,
+    errors: np.ndarray,
     n_clips: int,
     n_draws: int,
     seed: int,
@@ -100,9 +98,10 @@ def draw_tests(
     Voices are drawn by the Bayesian bootstrap of their groups (Rubin, "The Bayesian bootstrap", 1981).
 
     Args:
-        target: (n_scenes, n_outputs) of 0 and 1.
+        heard: (n_scenes,) int, the combination of each.
         groups: (n_scenes,) what errs together.
-        shares, error: (n_outputs,) mean and deviation of the shares.
+        shares: (n_combinations,) as counted.
+        errors: (n_counts, n_combinations) of `share_errors`, one of which is taken back in each test.
         n_clips: how many clips a test has.
 
     Yields:
@@ -111,24 +110,20 @@ def draw_tests(
     rng, (names, group) = np.random.default_rng([seed, 11]), np.unique(groups, return_inverse=True)
     for _ in range(n_draws):
         weight = rng.exponential(size=len(names))[group]
-        drawn = np.clip(rng.normal(shares, error), LEAST, 1 - LEAST)
-        yield rng.choice(len(target), n_clips, p=_raked(target, drawn, weight))
+        drawn = _possible(shares - errors[rng.integers(len(errors))])
+        yield rng.choice(len(heard), n_clips, p=_chances(heard, drawn, weight))
 
 
-def _raked(target: np.ndarray, shares: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Weights (n_scenes,) that sum to 1, at which each output is as frequent as asked for, others being kept.
+def _possible(shares: np.ndarray) -> np.ndarray:
+    """Shares that sum to 1, none of them hopelessly small."""
+    shares = np.maximum(shares, LEAST)
+    return shares / shares.sum()
 
-    Source: Deming & Stephan, Annals of Mathematical Statistics 11, 1940.
-    """
-    combinations, which = np.unique(target.astype(bool), axis=0, return_inverse=True)
-    found = np.bincount(which.ravel(), weight)
-    raked = found / found.sum()
-    for _ in range(100):
-        for output, share in zip(combinations.T, shares, strict=True):
-            if output.any() and not output.all():
-                raked[output] *= share / raked[output].sum()
-                raked[~output] *= (1 - share) / raked[~output].sum()
-    chances = weight * (raked / found)[which.ravel()]
+
+def _chances(heard: np.ndarray, shares: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Weights (n_scenes,) that sum to 1, at which each combination that there is has its share."""
+    found = np.bincount(heard, weight, minlength=len(shares))
+    chances = weight * (shares / np.where(found > 0, found, 1))[heard]
     return chances / chances.sum()
 
 

@@ -195,7 +195,7 @@ class Ensemble(Section):
     calibrator: str = "identity"  # of calibrators/; the blend calibrates by itself
     n_bootstrap: int = Field(500, ge=10)  # draws of groups behind each interval
     discount_shortcuts: bool = True  # judge by scenes weighted so that how a voice was recorded tells no label
-    pseudo_share: float = Field(0.1, ge=0)  # weight of the simulated prior against what the unlabeled clips show
+    pseudo_share: float = Field(0.3, ge=0)  # weight of the simulated prior against what the unlabeled clips show
 
 
 class Board(Section):
