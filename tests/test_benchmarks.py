@@ -221,7 +221,7 @@ def test_disk_is_that_of_the_shapes(bench):
     config = bench["dacon"].load_config("dacon", bench["dacon"].SMALL)
     disk = bench["dacon"].disk_bytes(config)
     assert disk["mel"] == ("(96, 313)", 151_264 * 96 * 313 * 2)
-    assert disk["pooled"][1] == 4 * 151_264 * (5 * (96 + 48) + 33)
+    assert disk["pooled"][1] == 4 * 151_264 * (5 * (96 + 48) + 33 + 879)  # of bands, of rhythm and voicing, of speech
 
 
 def test_all_goes_on_after_a_theme_that_fails(bench, tmp_path, monkeypatch, capfd):

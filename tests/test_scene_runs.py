@@ -118,7 +118,7 @@ def kinds(column: pd.Series) -> pd.Series:
 
 def test_what_the_unlabeled_clips_are_full_of_becomes_frequent(matched, unmatched):
     before, after = kinds(unmatched.scenes["noise"])[PLANTED], kinds(matched.scenes["noise"])[PLANTED]
-    assert before < 0.35 and after > 2 * before
+    assert before < 0.35 and after > 1.8 * before
     first, second = (matched.matching[matched.matching["round"] == k].set_index("condition") for k in (1, 2))
     assert first["log_weight"].idxmax() == f"noise={PLANTED}"
     assert first.loc[f"noise={PLANTED}", "log_weight"] > 0.7

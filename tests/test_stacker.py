@@ -55,10 +55,8 @@ def test_ignored_columns_change_nothing(rows):
     assert np.array_equal(predict_logits(first, columns, NAMES), predict_logits(second, moved, NAMES))
 
 
-def test_what_is_ignored_must_be_there_and_something_must_be_left():
-    assert fitted_names(NAMES, ["mel_00_*"]) == NAMES[1:]
-    with pytest.raises(ConfigError, match=r"'mfcc_\*' is no column, as mel_00_mean, mel_01_mean"):
-        fitted_names(NAMES, ["mfcc_*"])
+def test_something_must_be_left_to_learn_from():
+    assert fitted_names(NAMES, ["mel_00_*", "mfcc_*"]) == NAMES[1:]  # a config may have no MFCC
     with pytest.raises(ConfigError, match="no column is left"):
         fitted_names(NAMES, ["*"])
 

@@ -34,11 +34,8 @@ def fitted_names(names: list[str], ignored: list[str]) -> list[str]:
     """Those of the columns that a stacker is fitted on, in their order.
 
     Raises:
-        ConfigError: a pattern that is the name of no column, or nothing is left.
+        ConfigError: nothing is left.
     """
-    for pattern in ignored:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise ConfigError(f"stacker.ignored: {pattern!r} is no column, as {', '.join(names[:3])} are")
     left = [name for name in names if not any(fnmatchcase(name, pattern) for pattern in ignored)]
     if not left:
         raise ConfigError("stacker.ignored: no column is left to learn from")
