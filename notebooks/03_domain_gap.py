@@ -388,13 +388,13 @@ if is_comparable:
     }
     figure, grid = plt.subplots(2, len(outputs), figsize=(6 * len(outputs), 7), squeeze=False)
     found = []
-    for row, (drawn, both) in zip(grid, rows.items(), strict=True):
+    for row, (title, both) in zip(grid, rows.items(), strict=True):
         for place, (axes, output) in enumerate(zip(row, outputs, strict=True)):
             for name, values in both.items():
                 p, weight = values[:, place], np.full(len(values), 1 / len(values))
                 axes.hist(p, np.linspace(0, 1, 21), weights=weight, alpha=0.5, label=name, color=colours[name])
-                found.append((output, drawn, name, p.mean(), (p * (1 - p)).mean()))
-            axes.set(xlabel=f"probability of {output}", ylabel="share of clips", title=drawn)
+                found.append((output, title, name, p.mean(), (p * (1 - p)).mean()))
+            axes.set(xlabel=f"probability of {output}", ylabel="share of clips", title=title)
     grid.flat[0].legend()
     plt.show()
     found = pd.DataFrame(found, columns=["output", "scenes", "of", "mean probability", "doubt"])
