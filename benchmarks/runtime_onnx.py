@@ -1,8 +1,5 @@
 """ONNX: the trained networks in ONNX Runtime beside the same ones in torch, on one thread each."""
 
-import contextlib
-import io
-import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +11,7 @@ from timing import median_ratio, milliseconds, take_turns
 
 from fakevoice.cache import CachedFeature
 from fakevoice.errors import FakevoiceError
+from fakevoice.exchange import as_onnx, trace
 from fakevoice.networks import load_network, to_device
 
 BATCHES = (1, 32)
@@ -38,7 +36,7 @@ def measure(work: Path, tiny: bool) -> list[Row]:
     for name in run.config.networks:
         say(f"exporting {name}")
         model, x = _model(run, name)
-        exported = export(model, x)
+        exported = as_onnx(trace(model, *x.shape[1:]))
         session = onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
         rows += [_row(name, model, session, x[:batch], n_rounds) for batch in BATCHES]
     least = min(rows, key=lambda row: row.value)
@@ -52,20 +50,6 @@ def _model(run: Run, name: str) -> tuple[torch.nn.Module, torch.Tensor]:
     feature = CachedFeature(run.features[run.config.networks[name].feature], "scenes")
     x = network.standardizer(feature.take(np.arange(max(BATCHES))))[:, None]
     return network.model.eval(), to_device(x, CPU)
-
-
-def export(model: torch.nn.Module, x: torch.Tensor) -> bytes:
-    """The model as one ONNX file for batches of any size; x is (batch, 1, n_bands, n_frames) float32."""
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with contextlib.redirect_stdout(io.StringIO()):  # it tells of each step
-        program = torch.onnx.export(
-            *(model, (x.contiguous(),)),
-            dynamo=True,
-            external_data=False,
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},),
-            verbose=False,
-        )
-    return program.model_proto.SerializeToString()
 
 
 @torch.inference_mode()

@@ -46,9 +46,9 @@ def _of_the_exporters() -> Iterator[None]:
         yield
 
 
-def trace(module: nn.Module, n_samples: int) -> torch.export.ExportedProgram:
-    """The program of a module that takes waveforms (batch, n_samples) float32, for batches of any size."""
-    example, batch = torch.zeros(2, n_samples), torch.export.Dim("batch", min=1)  # of one clip would stay of one
+def trace(module: nn.Module, *shape: int) -> torch.export.ExportedProgram:
+    """The program of a module that takes (batch, *shape) float32, such as waveforms, for batches of any size."""
+    example, batch = torch.zeros(2, *shape), torch.export.Dim("batch", min=1)  # of one clip would stay of one
     with torch.no_grad(), _of_the_exporters():
         return torch.export.export(module.eval(), (example,), dynamic_shapes=({0: batch},), strict=False)
 
@@ -59,9 +59,26 @@ def as_onnx(program: torch.export.ExportedProgram) -> bytes:
     with _of_the_exporters():
         model = torch.onnx.export(program, (), dynamo=True, external_data=False, verbose=False, **names).model_proto
     graph = model.graph
+    _pad_pools(graph)
     for part in (graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
         del part.metadata_props[:]  # where each line of code lies on this machine
     return model.SerializeToString(deterministic=True)
+
+
+def _pad_pools(graph) -> None:
+    """Make pools whose last window reaches over the edge pad it in so many words: the same values.
+
+    ONNX Runtime has no fast kernel for those that round their size up, and changes the layout before and after them.
+    """
+    known = (*graph.input, *graph.value_info)
+    sizes = {value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim] for value in known}
+    for node in (node for node in graph.node if node.op_type == "AveragePool"):
+        given = {attribute.name: attribute for attribute in node.attribute}
+        steps = list(given["strides"].ints)
+        if given["ceil_mode"].i and list(given["kernel_shape"].ints) == steps:
+            over = [-size % step for size, step in zip(sizes[node.input[0]][2:], steps, strict=True)]
+            given["pads"].ints[:] = [*[0] * len(over), *over]
+            given["ceil_mode"].i = given["count_include_pad"].i = 0
 
 
 class _Plain(nn.Module):
