@@ -38,8 +38,8 @@ from fakevoice.config import load_config
 from fakevoice.exploration import average_spectra, draw_spectrogram
 from fakevoice.gap import as_configured, audit_scenes, predict_unlabeled, separate, unlabeled_clips
 from fakevoice.matching import conditions
-from fakevoice.ensemble_runs import Shares
 from fakevoice.prior import resample_to_shares
+from fakevoice.shares import Shares
 from fakevoice.shortcuts import REMEDIES
 from fakevoice.slices import label_and_probability, pair_aucs, slice_aucs, voice_aucs
 from fakevoice.tables import read_table

@@ -7,10 +7,10 @@ import pytest
 
 from fakevoice import gap
 from fakevoice.analysis import Run, load_run, render_scene
-from fakevoice.ensemble_runs import Shares
 from fakevoice.errors import ArtefactError
 from fakevoice.noise_bank import NoiseBank, mine_noises
 from fakevoice.prior import estimate_shares
+from fakevoice.shares import Shares
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,7 @@
 """Runs the ensemble: the score of each member and of the blend on scenes that none of them saw."""
 
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,48 +13,12 @@ from fakevoice.ensemble import STACK, Blend, cross_fit, fit_blend
 from fakevoice.places import Paths
 from fakevoice.prior import adjust, draw_tests, estimate_shares, resample_by_weight, share_errors
 from fakevoice.scenes import first_group
+from fakevoice.shares import Shares
 from fakevoice.shortcuts import scene_weights
 from fakevoice.slices import measure_all
 from fakevoice.storage import read_array, write_array, write_json
 from fakevoice.tables import read_table, write_table
 from fakevoice.tasks import targets
-
-
-@dataclass(frozen=True, eq=False)
-class Shares:
-    """How often each combination of labels is heard: in the scenes, and by what the unlabeled clips show.
-
-    Attributes:
-        combinations: (n_combinations, n_outputs) of 0 and 1.
-        simulated, expected: (n_combinations,) that sum to 1.
-        errors: (n_counts, n_combinations) of such counts on folds held back; without rows where nothing was counted.
-    """
-
-    combinations: np.ndarray
-    simulated: np.ndarray
-    expected: np.ndarray
-    errors: np.ndarray
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Shares":
-        """The reverse of `to_dict`."""
-        arrays = {name: np.array(value, float) for name, value in values.items()}
-        return cls(arrays["combinations"].astype(int), arrays["simulated"], arrays["expected"], arrays["errors"])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {name: array.tolist() for name, array in vars(self).items()}
-
-    def of_outputs(self, outputs: list[str]) -> pd.DataFrame:
-        """The same of each output: rows simulated, expected and, where there is one, error (root mean square)."""
-        rows = {name: getattr(self, name) @ self.combinations for name in ("simulated", "expected")}
-        if len(self.errors):
-            rows["error"] = np.sqrt(np.square(self.errors @ self.combinations).mean(axis=0))
-        return pd.DataFrame(rows, outputs).T
-
-    def heard(self, target: np.ndarray) -> np.ndarray:
-        """Which combination each row of labels (n_clips, n_outputs) is, (n_clips,) int."""
-        return (target[:, None] == self.combinations).all(axis=2).argmax(axis=1)
 
 
 def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.DataFrame) -> list[Path]:

@@ -9,8 +9,9 @@ from fakevoice import lookup
 from fakevoice.analysis import Run
 from fakevoice.bootstrap import bootstrap_interval
 from fakevoice.ensemble import Blend, cross_fit, fit_blend
-from fakevoice.ensemble_runs import Shares, all_scores, cross_fit_combinations, judged_rows, load_logits
+from fakevoice.ensemble_runs import all_scores, cross_fit_combinations, judged_rows, load_logits
 from fakevoice.scenes import first_group
+from fakevoice.shares import Shares
 from fakevoice.slices import label_and_probability, measure_all
 from fakevoice.tasks import targets
 

@@ -11,7 +11,8 @@ READS = ("seed", "task", "classes", "folds", "pooled", "statistics", "networks",
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
-    return ["stacker", "stack_runs", "tasks", "novelty", "leaks", *(f"statistics/{name}" for name in config.statistics)]
+    own = ["stacker", "perceptron", "stack_runs", "tasks", "novelty", "leaks"]
+    return [*own, *(f"statistics/{name}" for name in config.statistics)]
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
