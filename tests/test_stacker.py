@@ -12,7 +12,7 @@ from fakevoice.stacker import check_oof, fit_fold, fitted_names, load_stacker, p
 SETTINGS = Stacker(n_rounds=15, min_rows_per_leaf=5, feature_fraction=1.0)
 PERCEPTRON = Perceptron(width=16, n_epochs=20, batch_size=16, learning_rate=0.02)
 BOTH = SETTINGS.model_copy(update={"perceptron": PERCEPTRON})
-CONFIG = load_config("demo")
+CONFIG = load_config("demo", ["stacker.perceptron=null"])
 NAMES = ["mel_00_mean", "mel_01_mean", "logit_mel_fake", "logit_mel_real"]
 
 

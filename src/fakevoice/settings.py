@@ -181,10 +181,10 @@ class Perceptron(Section):
     width: int = Field(256, ge=1)  # of both hidden layers
     dropout: float = Field(0.5, ge=0, lt=1)  # of hidden units
     input_dropout: float = Field(0.2, ge=0, lt=1)  # of columns
-    n_epochs: int = Field(15, ge=1)
+    n_epochs: int = Field(15, ge=1)  # all are used, none is chosen
     batch_size: int = Field(256, ge=2)  # scenes
     learning_rate: float = Field(0.002, gt=0)  # at its highest
-    weight_decay: float = Field(0.05, ge=0)
+    weight_decay: float = Field(0.05, ge=0)  # of AdamW
 
 
 class Stacker(Section):
