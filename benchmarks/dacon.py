@@ -19,7 +19,6 @@ from fakevoice.config import Config, load_config
 from fakevoice.extraction import POOLED, check_features, pooled_names
 from fakevoice.networks import build_model, to_device
 from fakevoice.objective import Objective
-from fakevoice.perceptron import fit_perceptron
 from fakevoice.preprocessing import read_clip
 from fakevoice.stacker import column_names, fit_fold
 
@@ -108,24 +107,17 @@ def _score(model: torch.nn.Module, x: np.ndarray) -> torch.Tensor:
 
 
 def _of_stack(config: Config, tiny: bool) -> dict[str, float]:
-    """Boosters and perceptrons of all folds on columns of noise, whose cost is that of any columns."""
+    """Boosters of all folds on columns of noise, whose cost is that of any columns."""
     rows, names = 200 if tiny else STACK_ROWS, column_names(config)
-    say(f"boosters and a perceptron on {rows} rows of {len(names)} columns")
+    say(f"boosters on {rows} rows of {len(names)} columns")
     rng = np.random.default_rng(0)
     columns = rng.standard_normal((rows, len(names)), np.float32)
     target = rng.integers(2, size=(rows, len(config.outputs))).astype(np.float32)
-    settings, beside = (
-        config.stacker.model_copy(update={"n_rounds": STACK_ROUNDS, "perceptron": None}),
-        config.stacker.perceptron,
-    )
+    settings = config.stacker.model_copy(update={"n_rounds": STACK_ROUNDS})
     fold = np.arange(rows) % config.folds.n_folds
-    of_one_fold = rows / config.scenes.n_scenes / config.folds.n_folds
-    boosters = partial(fit_fold, columns, names, target, fold, 0, settings, 0)
-    once = partial(fit_perceptron, columns, target, beside.model_copy(update={"n_epochs": 1}), 0)
-    return {
-        "boosters": _hours(boosters, 2, of_one_fold * STACK_ROUNDS / config.stacker.n_rounds),
-        "perceptron": _hours(once, 2, of_one_fold / (1 - 1 / config.folds.n_folds) / beside.n_epochs),
-    }
+    call = partial(fit_fold, columns, names, target, fold, 0, settings, 0)
+    share = rows / config.scenes.n_scenes * STACK_ROUNDS / config.stacker.n_rounds / config.folds.n_folds
+    return {"boosters": _hours(call, 2, share)}
 
 
 def disk_bytes(config: Config) -> dict[str, tuple[str, int]]:

@@ -73,9 +73,9 @@ def _parts(predictor: Predictor, files: list[Path]) -> dict[str, float]:
     for name, folds in predictor.networks.items():
         x = folds[0].standardizer(arrays[predictor.config.networks[name].feature])[:, None]
         calls[f"of which networks of {name}"] = lambda x=x, folds=folds: [n.logits(iter([x])) for n in folds]
-    names = predictor.stackers[0].boosters[0].feature_name()
+    names = predictor.boosters[0][0].feature_name()
     columns = np.zeros((len(files), len(names)), np.float32)
-    calls["of which stackers"] = lambda: [predict_logits(s, columns, names) for s in predictor.stackers]
+    calls["of which boosters"] = lambda: [predict_logits(b, columns, names) for b in predictor.boosters]
     return {name: milliseconds(values, len(files)) for name, values in take_turns(calls, 2).items()}
 
 

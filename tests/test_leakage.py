@@ -18,7 +18,7 @@ from fakevoice.line import run_line
 from fakevoice.networks import load_network, score_rows
 from fakevoice.settings import Ensemble, Stacker
 from fakevoice.stack_runs import column_names
-from fakevoice.stacker import fit_fold, load_stacker, predict_logits
+from fakevoice.stacker import fit_fold, load_boosters, predict_logits
 from fakevoice.storage import read_array, read_json
 from fakevoice.tables import SCENE_TEXT, VOICE_TEXT, read_table
 from fakevoice.tasks import targets
@@ -193,7 +193,7 @@ def test_stacked_oof_logits_come_from_a_stacker_that_never_saw_the_fold(finished
     target[held_out] = 1 - target[held_out]  # it cannot matter to a model that does not look
     columns_elsewhere = np.where(held_out[:, None], 0, columns)
     again = fit_fold(columns_elsewhere, names, target, fold, 1, config.stacker, config.seed)
-    saved = load_stacker(places.stage("stack"), 1, config)
+    saved = load_boosters(places.stage("stack"), 1, 2)
     assert np.array_equal(predict_logits(again, columns, names), predict_logits(saved, columns, names))
     stacked = read_array(places.stage("stack") / "oof.npy")
     assert np.array_equal(predict_logits(saved, columns[held_out], names), stacked[held_out])
@@ -206,8 +206,8 @@ def auc(target: np.ndarray, score: np.ndarray) -> float:
 def cross_fitted(columns: np.ndarray, target: np.ndarray, fold: np.ndarray) -> np.ndarray:
     names, logits = [f"column{i}" for i in range(columns.shape[1])], np.empty(target.shape)
     for index in np.unique(fold):
-        stacker = fit_fold(columns, names, target, fold, index, STACKER, seed=0)
-        logits[fold == index] = predict_logits(stacker, columns[fold == index], names)
+        boosters = fit_fold(columns, names, target, fold, index, STACKER, seed=0)
+        logits[fold == index] = predict_logits(boosters, columns[fold == index], names)
     return logits
 
 

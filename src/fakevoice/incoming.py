@@ -146,11 +146,11 @@ def _hear_files(paths: Paths, version: str, kind: str, files: list[Path]) -> tup
 
 def _of_one_fold(predictor: Predictor, arrays: dict[str, np.ndarray]) -> np.ndarray:
     """Probabilities (n_clips, n_outputs): of the first clip by the models of fold 0, of the second by fold 1, ..."""
-    n_clips, n_folds = len(arrays[POOLED]), len(predictor.stackers)
+    n_clips, n_folds = len(arrays[POOLED]), len(predictor.boosters)
     probability = np.empty((n_clips, len(predictor.config.outputs)))
     for k in range(min(n_folds, n_clips)):
         own = {name: [folds[k]] for name, folds in predictor.networks.items()}
-        alone = replace(predictor, networks=own, stackers=[predictor.stackers[k]], range=None)
+        alone = replace(predictor, networks=own, boosters=[predictor.boosters[k]], range=None)
         probability[k::n_folds] = alone.score({name: array[k::n_folds] for name, array in arrays.items()}).probability
     return probability
 

@@ -15,7 +15,7 @@ from fakevoice.extraction import POOLED, extract, pooled_names
 from fakevoice.networks import TrainedNetwork, choose_device, load_network
 from fakevoice.novelty import RANGE, Range
 from fakevoice.places import Paths
-from fakevoice.stacker import FoldStacker, column_names, load_stacker, predict_logits
+from fakevoice.stacker import column_names, load_boosters, predict_logits
 from fakevoice.tasks import one_output_each
 from fakevoice.workers import run_parallel
 
@@ -60,7 +60,7 @@ class Predictor:
         paths: of the run.
         version: checksum of its ensemble.
         networks: name → one network per fold.
-        stackers: one per fold.
+        boosters: per fold, one per output.
         range: what training covered; None where the run has no pooled features.
     """
 
@@ -69,7 +69,7 @@ class Predictor:
     config: Config
     blend: Blend
     networks: dict[str, list[TrainedNetwork]]
-    stackers: list[FoldStacker]
+    boosters: list[list]
     range: Range | None
 
     @classmethod
@@ -92,10 +92,10 @@ class Predictor:
             ]
             for name in config.networks
         }
-        stackers = [load_stacker(paths.stage("stack"), k, config) for k in folds]
+        boosters = [load_boosters(paths.stage("stack"), k, len(config.outputs)) for k in folds]
         blend = Blend.from_dict(storage.read_json(folder / "ensemble.json"))
         covered = Range.load(paths.stage("stack") / RANGE) if pooled_names(config) else None
-        return cls(paths, storage.checksum(folder / "ensemble.json"), config, blend, networks, stackers, covered)
+        return cls(paths, storage.checksum(folder / "ensemble.json"), config, blend, networks, boosters, covered)
 
     def predict(self, files: list[Path]) -> Scores:
         """Score files, in as many processes as there are cores; a GPU is served by one."""
@@ -127,8 +127,8 @@ class Predictor:
             chains[name] = self.fold_logits(name, arrays)
         names = column_names(self.config)
         chains[STACK] = [
-            predict_logits(stacker, np.concatenate([arrays[POOLED], *(c[k] for c in chains.values())], axis=1), names)
-            for k, stacker in enumerate(self.stackers)
+            predict_logits(boosters, np.concatenate([arrays[POOLED], *(c[k] for c in chains.values())], axis=1), names)
+            for k, boosters in enumerate(self.boosters)
         ]
         members = np.stack([chains[member] for member in self.blend.members], axis=2)
         # (n_folds, n_clips, n_members, n_outputs)

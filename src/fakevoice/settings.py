@@ -175,18 +175,6 @@ class Network(Section):
         return bool(self.adapt) or self.training.batch_norm == "unlabeled"
 
 
-class Perceptron(Section):
-    """A network on the stacker's columns, whose logits are averaged with LightGBM's."""
-
-    width: int = Field(256, ge=1)  # of both hidden layers
-    dropout: float = Field(0.5, ge=0, lt=1)  # of hidden units
-    input_dropout: float = Field(0.2, ge=0, lt=1)  # of columns
-    n_epochs: int = Field(15, ge=1)  # all are used, none is chosen
-    batch_size: int = Field(256, ge=2)  # scenes
-    learning_rate: float = Field(0.002, gt=0)  # at its highest
-    weight_decay: float = Field(0.05, ge=0)  # of AdamW
-
-
 class Stacker(Section):
     """LightGBM on pooled features and OOF logits."""
 
@@ -198,7 +186,6 @@ class Stacker(Section):
     row_fraction: float = Field(0.7, gt=0, le=1)  # scenes that a tree is fitted to
     l2: float = Field(10.0, ge=0)  # penalty on what a leaf says
     ignored: list[str] = []  # columns that it may not see, as shell patterns: what tells the channel, not the voice
-    perceptron: Perceptron | None = None  # beside it, on the same columns
 
 
 class Ensemble(Section):

@@ -10,7 +10,7 @@ from fakevoice.cache import CachedFeature, scored_splits
 from fakevoice.config import Config
 from fakevoice.novelty import RANGE, Range
 from fakevoice.places import Paths
-from fakevoice.stacker import check_oof, column_names, fit_fold, fitted_names, predict_logits, save_stacker
+from fakevoice.stacker import check_oof, column_names, fit_fold, fitted_names, predict_logits, save_boosters
 from fakevoice.storage import read_array, write_array
 from fakevoice.tables import write_table
 from fakevoice.tasks import targets
@@ -87,8 +87,8 @@ def _folds(config: Config, paths: Paths, scenes: pd.DataFrame, pooled: Path, col
 def _fit(job: _Fold) -> tuple[np.ndarray, dict[str, np.ndarray], list[Path], list[np.ndarray]]:
     """Logits of the fold's own scenes and of each split, the files of the models, and the gain of their columns."""
     config, names = job.config, column_names(job.config)
-    stacker = fit_fold(job.columns, names, job.target, job.fold, job.index, config.stacker, config.seed)
-    held_out = predict_logits(stacker, job.columns[job.fold == job.index], names)
-    new = {split: predict_logits(stacker, columns, names) for split, columns in job.new.items()}
-    files = save_stacker(job.folder, stacker, job.index)
-    return held_out, new, files, [booster.feature_importance("gain") for booster in stacker.boosters]
+    boosters = fit_fold(job.columns, names, job.target, job.fold, job.index, config.stacker, config.seed)
+    held_out = predict_logits(boosters, job.columns[job.fold == job.index], names)
+    new = {split: predict_logits(boosters, columns, names) for split, columns in job.new.items()}
+    files = save_boosters(job.folder, boosters, job.index)
+    return held_out, new, files, [booster.feature_importance("gain") for booster in boosters]

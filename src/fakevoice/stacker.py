@@ -1,7 +1,5 @@
 """LightGBM over pooled features and the networks' out-of-fold logits, one model per output and fold.
 
-A perceptron may stand beside it, which reads the same columns and is averaged with it.
-
 Chain k of the line is: networks that never saw fold k → their logits for fold k → a stacker fitted
 on the out-of-fold logits of the other folds. So the rows of fold k are scored by models that never
 saw them, and a new clip is scored by the k chains, each with its own networks' logits, and averaged.
@@ -11,7 +9,6 @@ What remains, as in all stacking on one set of folds (Wolpert 1992): the logits 
 fitted on come from networks that were trained with its held-out rows among others.
 """
 
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -22,22 +19,8 @@ from fakevoice.config import Config
 from fakevoice.errors import ArtefactError, ConfigError, LeakError
 from fakevoice.extraction import pooled_names
 from fakevoice.leaks import hide, refuse_hidden
-from fakevoice.perceptron import ColumnPerceptron, fit_perceptron, load_perceptron, save_perceptron
 from fakevoice.settings import Stacker
 from fakevoice.storage import write_text
-
-
-@dataclass(frozen=True, eq=False)
-class FoldStacker:
-    """The stacker of one fold.
-
-    Attributes:
-        boosters: one per output.
-        perceptron: for all outputs; None where the config has none.
-    """
-
-    boosters: list[lightgbm.Booster]
-    perceptron: ColumnPerceptron | None
 
 
 def column_names(config: Config) -> list[str]:
@@ -67,8 +50,8 @@ def fit_fold(
     index: int,
     settings: Stacker,
     seed: int,
-) -> FoldStacker:
-    """Fit the models on all rows outside fold `index`.
+) -> list[lightgbm.Booster]:
+    """Fit one model per output on all rows outside fold `index`.
 
     Args:
         columns: (n_rows, n_columns) float32; logits among them must be out-of-fold.
@@ -99,28 +82,25 @@ def fit_fold(
     refuse_hidden(target, "the stacker")
     fitted, labels = fitted_names(names, settings.ignored), np.ascontiguousarray(target.T)
     data = np.ascontiguousarray(columns[rows][:, np.isin(names, fitted)])
-    boosters = [
+    return [
         lightgbm.train(parameters, lightgbm.Dataset(data, label, feature_name=fitted), settings.n_rounds)
         for label in labels
     ]
-    beside = settings.perceptron
-    return FoldStacker(boosters, fit_perceptron(data, target, beside, seed) if beside else None)
 
 
-def predict_logits(stacker: FoldStacker, columns: np.ndarray, names: list[str]) -> np.ndarray:
+def predict_logits(boosters: list[lightgbm.Booster], columns: np.ndarray, names: list[str]) -> np.ndarray:
     """Logits (n_rows, n_outputs) float64; columns are brought into the order of the fitted models by name.
 
     Raises:
         ArtefactError: a column that the models were fitted on is missing.
     """
-    wanted = stacker.boosters[0].feature_name()
+    wanted = boosters[0].feature_name()
     missing = sorted(set(wanted) - set(names))
     if missing:
         raise ArtefactError(f"the stacker was fitted on columns that are missing here: {', '.join(missing[:5])}")
     position = {name: index for index, name in enumerate(names)}
     ordered = columns[:, [position[name] for name in wanted]]
-    logits = np.stack([booster.predict(ordered, raw_score=True) for booster in stacker.boosters], axis=1)
-    return logits if stacker.perceptron is None else (logits + stacker.perceptron.logits(ordered)) / 2
+    return np.stack([booster.predict(ordered, raw_score=True) for booster in boosters], axis=1)
 
 
 def check_oof(logits: np.ndarray, scored_by: np.ndarray, fold: np.ndarray) -> None:
@@ -140,35 +120,22 @@ def check_oof(logits: np.ndarray, scored_by: np.ndarray, fold: np.ndarray) -> No
         raise LeakError(f"{np.count_nonzero(scored_by != fold)} rows were scored by a model that saw them")
 
 
-def save_stacker(folder: Path, stacker: FoldStacker, index: int) -> list[Path]:
-    """Write LightGBM's models as its text, one per output, and the perceptron as safetensors."""
-    paths = [_booster_file(folder, index, output) for output in range(len(stacker.boosters))]
-    for path, booster in zip(paths, stacker.boosters, strict=True):
+def save_boosters(folder: Path, boosters: list[lightgbm.Booster], index: int) -> list[Path]:
+    """Write models as LightGBM's text, one per output."""
+    paths = [folder / f"fold{index}-output{output}.txt" for output in range(len(boosters))]
+    for path, booster in zip(paths, boosters, strict=True):
         write_text(path, booster.model_to_string())
-    if stacker.perceptron is not None:
-        paths.append(_perceptron_file(folder, index))
-        save_perceptron(paths[-1], stacker.perceptron)
     return paths
 
 
-def load_stacker(folder: Path, index: int, config: Config) -> FoldStacker:
-    """Read what `save_stacker` wrote.
+def load_boosters(folder: Path, index: int, n_outputs: int) -> list[lightgbm.Booster]:
+    """Read what `save_boosters` wrote.
 
     Raises:
         ArtefactError: a file is missing or is no model.
     """
-    beside = config.stacker.perceptron
     try:
-        texts = [_booster_file(folder, index, output).read_text() for output in range(len(config.outputs))]
-        boosters = [lightgbm.Booster(model_str=text) for text in texts]
-        return FoldStacker(boosters, load_perceptron(_perceptron_file(folder, index), beside) if beside else None)
-    except (OSError, ValueError, lightgbm.basic.LightGBMError) as error:
+        texts = [(folder / f"fold{index}-output{output}.txt").read_text() for output in range(n_outputs)]
+        return [lightgbm.Booster(model_str=text) for text in texts]
+    except (OSError, lightgbm.basic.LightGBMError) as error:
         raise ArtefactError(f"cannot load the stacker of fold {index}: {error}; ./run.sh stack --force") from error
-
-
-def _booster_file(folder: Path, index: int, output: int) -> Path:
-    return folder / f"fold{index}-output{output}.txt"
-
-
-def _perceptron_file(folder: Path, index: int) -> Path:
-    return folder / f"fold{index}-perceptron.safetensors"
