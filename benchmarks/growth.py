@@ -41,7 +41,7 @@ def measure(work: Path, tiny: bool) -> list[Row]:
     lanes = [
         sizes[:1] + sizes[3:],
         sizes[1:3],
-    ]  # side by side, of about the same length, so that it takes half the time
+    ]  # side by side, of about as many clips each
     done = run_parallel(partial(_lane, work, files), lanes, "", "", N_CORES)
     watched = dict(sorted((n, found) for lane in done for n, found in lane))
     stages = {stage: [found[stage] for found in watched.values()] for stage in (*STAGES, PREDICT)}

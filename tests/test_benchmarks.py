@@ -130,7 +130,8 @@ def test_a_missing_extra_is_said(measured, bench, monkeypatch):
 
 
 def test_other_logits_of_onnx_are_refused(measured, bench, monkeypatch):
-    onnx, trace, as_onnx = (bench["runtime_onnx"], bench["runtime_onnx"].trace, bench["runtime_onnx"].as_onnx)
+    onnx = bench["runtime_onnx"]
+    trace, as_onnx = onnx.trace, onnx.as_onnx
 
     def off(model, *shape):
         last = model.head[-1].bias

@@ -75,7 +75,8 @@ def _pad_pools(graph) -> None:
     for node in (node for node in graph.node if node.op_type == "AveragePool"):
         given = {attribute.name: attribute for attribute in node.attribute}
         steps = list(given["strides"].ints)
-        if given["ceil_mode"].i and list(given["kernel_shape"].ints) == steps:
+        side_by_side = list(given["kernel_shape"].ints) == steps and not any(given["pads"].ints)
+        if given["ceil_mode"].i and side_by_side:
             over = [-size % step for size, step in zip(sizes[node.input[0]][2:], steps, strict=True)]
             given["pads"].ints[:] = [*[0] * len(over), *over]
             given["ceil_mode"].i = given["count_include_pad"].i = 0

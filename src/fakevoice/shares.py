@@ -1,4 +1,4 @@
-"""How often each combination of labels is heard."""
+"""Shares of the combinations of labels, as the ensemble keeps them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ import pandas as pd
 
 @dataclass(frozen=True, eq=False)
 class Shares:
-    """In the scenes, and by what the unlabeled clips show.
+    """How often each combination is heard: in the scenes, and by what the unlabeled clips show.
 
     Attributes:
         combinations: (n_combinations, n_outputs) of 0 and 1.
