@@ -35,7 +35,7 @@ def measure(work: Path, tiny: bool) -> list[Row]:
     """Row 12, extrapolated: nothing here is run at that size."""
     n_clips, n_rounds = (16, 1) if tiny else (24, 2)
     config = load_config("dacon", SMALL if tiny else [])
-    files, batch_size = clips(work / "recordings", n_clips), 2 if tiny else None
+    files, batch_size = clips(work / "recordings", n_clips), 2 if tiny else 16
     torch.set_num_threads(1)
     with threadpoolctl.threadpool_limits(1):
         hours = (
@@ -75,23 +75,22 @@ def _of_sound(home: Path, files: list[Path], config: Config, n_rounds: int) -> d
     return {name: _hours(call, n_rounds, len(files) / n) for name, (call, n) in parts.items()}
 
 
-def _of_networks(config: Config, batch_size: int | None) -> dict[str, float]:
+def _of_networks(config: Config, batch_size: int) -> dict[str, float]:
     """Training of all folds and epochs, and scoring: each scene once, each new clip by every fold."""
     shapes, hours, rng = check_features(config), {}, np.random.default_rng(0)
     n_scenes, n_folds = config.scenes.n_scenes, config.folds.n_folds
     for name, network in config.networks.items():
-        size = batch_size or network.training.batch_size
-        say(f"steps of {name} in batches of {size}")
+        say(f"steps of {name} in batches of {batch_size}")
         model = build_model(network.model, shapes[network.feature], len(config.outputs))
         model = model.to(memory_format=torch.channels_last)
-        x = rng.standard_normal((size, 1, *shapes[network.feature]), np.float32)
-        y = rng.integers(2, size=(size, len(config.outputs))).astype(np.float32)
+        x = rng.standard_normal((batch_size, 1, *shapes[network.feature]), np.float32)
+        y = rng.integers(2, size=(batch_size, len(config.outputs))).astype(np.float32)
         loss = Objective(model, network, config, CPU, None)
         optimizer = torch.optim.AdamW(model.parameters())
         n_seen = network.training.n_epochs * (n_folds - 1) * n_scenes
-        hours[f"training {name}"] = _hours(partial(_step, loss, optimizer, model, x, y), 2, size / n_seen)
+        hours[f"training {name}"] = _hours(partial(_step, loss, optimizer, model, x, y), 2, batch_size / n_seen)
         n_scored = n_scenes + n_folds * N_NEW
-        hours[f"scoring with {name}"] = _hours(partial(_score, model.eval(), x), 2, size / n_scored)
+        hours[f"scoring with {name}"] = _hours(partial(_score, model.eval(), x), 2, batch_size / n_scored)
     return hours
 
 

@@ -38,8 +38,9 @@ RUN = ["--config", "demo"]
 # The networks, folds and rounds of configs/voices.yaml on the demo's voices, trained for one epoch.
 VOICES_SIZED = [
     *(f"dataset.args.{split}" for split in ("n_train=160", "n_test=64", "n_unlabeled=32")),
-    *("scenes.n_scenes=640", "stacker.n_rounds=200", "ensemble.n_bootstrap=20"),
+    *("scenes.n_scenes=480", "stacker.n_rounds=200", "ensemble.n_bootstrap=20"),
     *(f"networks.{name}.{word}" for name in ("mel", "mfcc") for word in ("model.args.width=16", "training.n_epochs=1")),
+    *(f"scenes.{key}={value!r}" for key, value in PLAIN_SCENES.items()),
 ]
 TINY = [
     *(f"dataset.args.{split}" for split in ("n_train=48", "n_test=8", "n_unlabeled=8")),
@@ -64,14 +65,14 @@ def sound(index: int, duration_s: float = CLIP_S, sample_rate_hz: int = SOURCE_R
 
 
 def write_clip(file: Path, index: int, duration_s: float = CLIP_S) -> None:
-    """`sound` as OGG/Vorbis."""
-    soundfile.write(file, np.clip(sound(index, duration_s), -1, 1), SOURCE_RATE_HZ, format="OGG", subtype="VORBIS")
+    """`sound` as the name says: Vorbis in .ogg, 16-bit samples in .wav."""
+    soundfile.write(file, np.clip(sound(index, duration_s), -1, 1), SOURCE_RATE_HZ)
 
 
-def clips(folder: Path, n_clips: int, duration_s: float = CLIP_S) -> list[Path]:
+def clips(folder: Path, n_clips: int, duration_s: float = CLIP_S, suffix: str = ".ogg") -> list[Path]:
     """Recordings numbered from 0; those that lie there already stay."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"C{index:05d}.ogg" for index in range(n_clips)]
+    files = [folder / f"C{index:05d}{suffix}" for index in range(n_clips)]
     missing = [(index, file) for index, file in enumerate(files) if not file.is_file()]
     if missing:
         say(f"making {len(missing)} recordings of {duration_s:g} s")

@@ -14,7 +14,14 @@ BEFORE = {"features": "scenes", "train": "features"}  # what is done before, and
 CONFIG = {
     "shard_size": 32,
     "folds": {"n_folds": 2, "unit": "group"},
-    "networks": {name: {"training": {"n_epochs": 1, "batch_size": 16}} for name in ("mel", "mfcc")},
+    "statistics": ["rhythm", "voicing"],
+    "networks": {
+        name: {
+            "model": {"args": {"width": 4}},  # whose own memory hides as little as may be of what clips take
+            "training": {"n_epochs": 1, "batch_size": 16, "precision": "fp32"},
+        }
+        for name in ("mel", "mfcc")
+    },
 }
 
 
@@ -22,7 +29,7 @@ def measure(work: Path, tiny: bool) -> list[Row]:
     """Row 9: features, then training."""
     n_few = 32 if tiny else 160
     times = 2 if tiny else TIMES
-    files = clips(work / f"of{SOURCE_S}s", times * n_few, SOURCE_S)
+    files = clips(work / f"of{SOURCE_S}s", times * n_few, SOURCE_S, ".wav")
     watched = {n: _watch(work / f"memory{n}", files[:n]) for n in (n_few, times * n_few)}
     return [_row(stage, [found[stage] for found in watched.values()], list(watched)) for stage in STAGES]
 

@@ -32,7 +32,7 @@ OTHERS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], Tables]] = {
 
 def measure(work: Path, tiny: bool) -> list[Row]:
     """Row 4."""
-    n_clips, n_rounds = (16, 2) if tiny else (80, 5)
+    n_clips, n_rounds = (16, 2) if tiny else (48, 4)
     files = clips(work / "recordings", n_clips)
     say(f"{n_clips} scenes and as many clips, {n_rounds} rounds; then {len(OTHERS)} other kinds of scenes")
     run = drawn_run(work / "scenes", files, {"scenes": PLAIN_SCENES, "folds": {"n_folds": 2}})
@@ -42,7 +42,7 @@ def measure(work: Path, tiny: bool) -> list[Row]:
     }
     others = {name: partial(features_of_scenes, run, *other(run.scenes, run.voices)) for name, other in OTHERS.items()}
     with threadpoolctl.threadpool_limits(1):
-        seconds, other_seconds = take_turns(calls, n_rounds), take_turns(others, 1 if tiny else 2)
+        seconds, other_seconds = take_turns(calls, n_rounds), take_turns(others, 1)
     details = {"a plain clip, ms": milliseconds(seconds["plain"], n_clips)}
     details |= {"a scene, ms": milliseconds(seconds["scenes"], n_clips)}
     details |= {f"a scene, {name}, ms": milliseconds(values, n_clips) for name, values in other_seconds.items()}

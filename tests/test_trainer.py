@@ -99,6 +99,16 @@ def test_looking_at_the_held_out_fold_changes_no_weight(job):
     )
 
 
+def test_the_curve_watches_the_same_few_of_the_held_out_rows_in_every_epoch(job, monkeypatch):
+    scored = []
+    monkeypatch.setattr(trainer, "N_WATCHED", 5)
+    monkeypatch.setattr(trainer, "score_rows", lambda *asked: scored.append(asked[2]) or score_rows(*asked))
+    train_fold(with_training(job, n_epochs=2))
+    first, second = scored
+    assert len(first) == len(set(first)) == 5
+    assert np.array_equal(first, second) and set(first) <= set(np.flatnonzero(FOLD == 1))
+
+
 def interrupt_after(n_epochs: int, monkeypatch) -> None:
     """Stop the training as Ctrl-C would, right after a checkpoint."""
     save, count = trainer._save_checkpoint, []

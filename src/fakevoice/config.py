@@ -51,7 +51,7 @@ class Config(Section):
     classes: list[str] = Field(["fake", "real"])  # labels of the data, to the letter; a binary task puts out the first
     metric: str = "dacon_score"  # of metrics/: what the competition scores by
     measures: list[str] = Field(["auc", "brier", "ece", "eer", "accuracy"])  # shown beside the metric
-    epoch_measures: list[str] = Field([])  # of the held-out fold after every epoch; nothing is chosen by them
+    epoch_measures: list[str] = Field([])  # of 1,000 held-out clips at most, after every epoch; nothing is chosen by it
     sample_rate_hz: int = Field(16000, ge=1000, le=192000)  # to which every file is resampled
     clip_duration_s: float = Field(5.0, gt=0, le=600)  # of a test clip, and so of a scene
     preprocessing: Preprocessing = Preprocessing()  # of every file

@@ -16,7 +16,7 @@ from fakevoice.config import digest
 from fakevoice.networks import build_model
 from fakevoice.settings import Network
 
-N_STEPS, MAX_S = 5, 10.0  # of each precision; of both together, after which a slow network is tried no further
+N_STEPS, MAX_S = 5, 3.0  # of each precision; of both together, after which a slow network is tried no further
 MARGIN = 1.2  # by which the other one must be faster
 NEGLIGIBLE_S = 0.02  # a step that takes no longer is not worth a choice
 
