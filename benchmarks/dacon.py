@@ -27,22 +27,18 @@ N_TRAIN, N_TEST, N_UNLABELED = 55_438, 50_000, 1_264
 N_CLIPS, N_NEW = N_TRAIN + N_TEST + N_UNLABELED, N_TEST + N_UNLABELED
 FLOAT16_BYTES, FLOAT32_BYTES = 2, 4
 STACK_ROWS, STACK_ROUNDS = 2000, 5
+N_SOUNDS = 16
 SMALL = ["networks.mel.model={name: resnet, args: {width: 4}}", "networks.mfcc.model.args={width: 4}"]
 CPU = torch.device("cpu")
 
 
 def measure(work: Path, tiny: bool) -> list[Row]:
     """Row 12, extrapolated: nothing here is run at that size."""
-    n_clips, n_rounds = (16, 1) if tiny else (24, 2)
     config = load_config("dacon", SMALL if tiny else [])
-    files, batch_size = clips(work / "recordings", n_clips), 2 if tiny else 16
+    files, batch_size = clips(work / "recordings", N_SOUNDS), 2 if tiny else 16
     torch.set_num_threads(1)
     with threadpoolctl.threadpool_limits(1):
-        hours = (
-            _of_sound(work / "dacon", files, config, n_rounds)
-            | _of_networks(config, batch_size)
-            | _of_stack(config, tiny)
-        )
+        hours = _of_sound(work / "dacon", files, config) | _of_networks(config, batch_size) | _of_stack(config, tiny)
     disk = disk_bytes(config)
     details = {f"{part}, h": value for part, value in hours.items()}
     details |= {f"{feature} {shape}, GB": size / 1e9 for feature, (shape, size) in disk.items()}
@@ -55,12 +51,12 @@ def measure(work: Path, tiny: bool) -> list[Row]:
     ]
 
 
-def _hours(call: Callable[[], Any], n_rounds: int, share: float) -> float:
+def _hours(call: Callable[[], Any], share: float) -> float:
     """What all of it takes where a call is some share of it, and all cores have a part."""
-    return float(np.median(take_turns({"": call}, n_rounds)[""])) / share / N_CORES / 3600
+    return float(np.median(take_turns({"": call}, 2)[""])) / share / N_CORES / 3600
 
 
-def _of_sound(home: Path, files: list[Path], config: Config, n_rounds: int) -> dict[str, float]:
+def _of_sound(home: Path, files: list[Path], config: Config) -> dict[str, float]:
     say(f"prepare and features of {len(files)} clips and as many scenes at DACON's rate")
     table = pd.DataFrame({"id": [f.stem for f in files], "split": "train", "path": [f.name for f in files]})
     run = drawn_run(home, files, {"folds": {"n_folds": 2}}, "dacon")
@@ -72,7 +68,7 @@ def _of_sound(home: Path, files: list[Path], config: Config, n_rounds: int) -> d
             N_NEW,
         ),
     }
-    return {name: _hours(call, n_rounds, len(files) / n) for name, (call, n) in parts.items()}
+    return {name: _hours(call, len(files) / n) for name, (call, n) in parts.items()}
 
 
 def _of_networks(config: Config, batch_size: int) -> dict[str, float]:
@@ -88,9 +84,9 @@ def _of_networks(config: Config, batch_size: int) -> dict[str, float]:
         loss = Objective(model, network, config, CPU, None)
         optimizer = torch.optim.AdamW(model.parameters())
         n_seen = network.training.n_epochs * (n_folds - 1) * n_scenes
-        hours[f"training {name}"] = _hours(partial(_step, loss, optimizer, model, x, y), 2, batch_size / n_seen)
+        hours[f"training {name}"] = _hours(partial(_step, loss, optimizer, model, x, y), batch_size / n_seen)
         n_scored = n_scenes + n_folds * N_NEW
-        hours[f"scoring with {name}"] = _hours(partial(_score, model.eval(), x), 2, batch_size / n_scored)
+        hours[f"scoring with {name}"] = _hours(partial(_score, model.eval(), x), batch_size / n_scored)
     return hours
 
 
@@ -116,7 +112,7 @@ def _of_stack(config: Config, tiny: bool) -> dict[str, float]:
     fold = np.arange(rows) % config.folds.n_folds
     call = partial(fit_fold, columns, names, target, fold, 0, settings, 0)
     share = rows / config.scenes.n_scenes * STACK_ROUNDS / config.stacker.n_rounds / config.folds.n_folds
-    return {"boosters": _hours(call, 2, share)}
+    return {"boosters": _hours(call, share)}
 
 
 def disk_bytes(config: Config) -> dict[str, tuple[str, int]]:

@@ -32,7 +32,7 @@ CLIPS_PER_TASK = 8
 
 def measure(work: Path, tiny: bool) -> list[Row]:
     """Rows 1 to 3."""
-    n_clips, n_rounds, n_parallel = (2, 2, 8) if tiny else (24, 5, 160)
+    n_clips, n_rounds, n_parallel = (2, 2, 8) if tiny else (24, 4, 160)
     config = load_config("voices", WORDS)
     files = clips(work / "recordings", n_clips)
     with threadpoolctl.threadpool_limits(1):

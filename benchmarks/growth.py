@@ -23,7 +23,7 @@ STAGES = {
 PREDICT = "predict"
 REACH = 1.05
 DRY = {"resynthesis_probability": 0, "room_probability": 0}  # as with codecs: dear, and the same for each scene
-NETWORK = {"model": {"args": {"width": 4}}, "training": {"n_epochs": 1, "batch_size": 16}}
+NETWORK = {"model": {"args": {"width": 4}}, "training": {"n_epochs": 1, "batch_size": 16, "precision": "fp32"}}
 CONFIG = {
     "clip_duration_s": CLIP_S,
     "folds": {"n_folds": 2},

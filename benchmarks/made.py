@@ -35,10 +35,10 @@ CHUNK = 64
 PLAIN_SCENES = {"codec_probability": 0, "container": ""}
 DACON = {"dataset": {"name": "dacon"}}
 RUN = ["--config", "demo"]
-# The networks, folds and rounds of configs/voices.yaml on the demo's voices, trained for one epoch.
+# The networks and folds of configs/voices.yaml on the demo's voices, trained for one epoch.
 VOICES_SIZED = [
     *(f"dataset.args.{split}" for split in ("n_train=160", "n_test=64", "n_unlabeled=32")),
-    *("scenes.n_scenes=480", "stacker.n_rounds=200", "ensemble.n_bootstrap=20"),
+    *("scenes.n_scenes=400", "stacker.n_rounds=100", "ensemble.n_bootstrap=20"),
     *(f"networks.{name}.{word}" for name in ("mel", "mfcc") for word in ("model.args.width=16", "training.n_epochs=1")),
     *(f"scenes.{key}={value!r}" for key, value in PLAIN_SCENES.items()),
 ]

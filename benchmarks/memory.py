@@ -27,7 +27,7 @@ CONFIG = {
 
 def measure(work: Path, tiny: bool) -> list[Row]:
     """Row 9: features, then training."""
-    n_few = 32 if tiny else 160
+    n_few = 32 if tiny else 100
     times = 2 if tiny else TIMES
     files = clips(work / f"of{SOURCE_S}s", times * n_few, SOURCE_S, ".wav")
     watched = {n: _watch(work / f"memory{n}", files[:n]) for n in (n_few, times * n_few)}

@@ -17,7 +17,7 @@ RECORDINGS = "recordings"
 
 def measure(work: Path, tiny: bool) -> list[Row]:
     """Row 10."""
-    n_clips, n_rounds, n_alone = (4, 2, 2) if tiny else (128, 3, 32)
+    n_clips, n_rounds, n_alone = (4, 2, 2) if tiny else (96, 3, 16)
     run = finished_run(work, tiny)
     files = clips(work / RECORDINGS, n_clips)
     predictor = Predictor.load(run.paths)

@@ -80,7 +80,7 @@ def number_text(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
     digits = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 2
-    return f"{value:.{min(digits, 4)}f} {unit}".strip()
+    return f"{value or 0:.{min(digits, 4)}f} {unit}".strip()  # no minus before a zero
 
 
 def as_table(rows: list[Row]) -> str:
