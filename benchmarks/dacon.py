@@ -26,7 +26,7 @@ from fakevoice.stacker import column_names, fit_fold
 N_TRAIN, N_TEST, N_UNLABELED = 55_438, 50_000, 1_264
 N_CLIPS, N_NEW = N_TRAIN + N_TEST + N_UNLABELED, N_TEST + N_UNLABELED
 FLOAT16_BYTES, FLOAT32_BYTES = 2, 4
-STACK_ROWS, STACK_ROUNDS = 2000, 5
+STACK_ROWS, STACK_ROUNDS = 1000, 5
 N_SOUNDS = 16
 SMALL = ["networks.mel.model={name: resnet, args: {width: 4}}", "networks.mfcc.model.args={width: 4}"]
 CPU = torch.device("cpu")
@@ -35,7 +35,7 @@ CPU = torch.device("cpu")
 def measure(work: Path, tiny: bool) -> list[Row]:
     """Row 12, extrapolated: nothing here is run at that size."""
     config = load_config("dacon", SMALL if tiny else [])
-    files, batch_size = clips(work / "recordings", N_SOUNDS), 2 if tiny else 16
+    files, batch_size = clips(work / "recordings", N_SOUNDS), 2 if tiny else 8
     torch.set_num_threads(1)
     with threadpoolctl.threadpool_limits(1):
         hours = _of_sound(work / "dacon", files, config) | _of_networks(config, batch_size) | _of_stack(config, tiny)

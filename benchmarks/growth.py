@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from made import PLAIN_SCENES, clips, competition, run_command
+from made import DRY, PLAIN_SCENES, clips, competition, run_command
 from rows import N_CORES, Row, run_theme, say
 from timing import Watched
 
@@ -22,7 +22,6 @@ STAGES = {
 }
 PREDICT = "predict"
 REACH = 1.05
-DRY = {"resynthesis_probability": 0, "room_probability": 0}  # as with codecs: dear, and the same for each scene
 NETWORK = {"model": {"args": {"width": 4}}, "training": {"n_epochs": 1, "batch_size": 16, "precision": "fp32"}}
 CONFIG = {
     "clip_duration_s": CLIP_S,
@@ -30,7 +29,7 @@ CONFIG = {
     "features": {"mel": {"n_mels": 24}, "mfcc": {"n_mfcc": 12, "n_mels": 24}},
     "statistics": ["rhythm", "voicing"],
     "networks": {"mel": NETWORK, "mfcc": NETWORK},
-    "stacker": {"n_rounds": 50},
+    "stacker": {"n_rounds": 20},
     "ensemble": {"n_bootstrap": 10},
 }
 

@@ -32,7 +32,7 @@ OTHERS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], Tables]] = {
 
 def measure(work: Path, tiny: bool) -> list[Row]:
     """Row 4."""
-    n_clips, n_rounds = (16, 2) if tiny else (40, 3)
+    n_clips, n_rounds = (16, 2) if tiny else (32, 3)
     files = clips(work / "recordings", n_clips)
     say(f"{n_clips} scenes and as many clips, {n_rounds} rounds; then {len(OTHERS)} other kinds of scenes")
     run = drawn_run(work / "scenes", files, {"scenes": PLAIN_SCENES, "folds": {"n_folds": 2}})
