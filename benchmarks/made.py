@@ -181,7 +181,10 @@ class Run:
         return self.paths.stage("train") / network / f"fold{fold}" / "weights.safetensors"
 
     def precision(self, network: str) -> str:
-        """What the run has found faster for a network: fp32 or bf16."""
+        """What a network computes in, fp32 or bf16: as the config says, or what the run has found faster."""
+        asked = self.config.networks[network].training.precision
+        if asked != "auto":
+            return asked
         return read_json(self.paths.stage("train") / network / "precision.json")["precision"]
 
     def job(self, name: str, folder: Path, training: dict[str, Any], width: int | None = None) -> FoldJob:
