@@ -27,7 +27,7 @@ N_TRAIN, N_TEST, N_UNLABELED = 55_438, 50_000, 1_264
 N_CLIPS, N_NEW = N_TRAIN + N_TEST + N_UNLABELED, N_TEST + N_UNLABELED
 FLOAT16_BYTES, FLOAT32_BYTES = 2, 4
 STACK_ROWS, STACK_ROUNDS = 1000, 5
-N_SOUNDS = 16
+N_SOUNDS = 16  # clips, and as many scenes
 SMALL = ["networks.mel.model={name: resnet, args: {width: 4}}", "networks.mfcc.model.args={width: 4}"]
 CPU = torch.device("cpu")
 

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from made import DRY, PLAIN_SCENES, clips, competition, run_command
+from made import NO_VOCODERS_OR_ROOMS, PLAIN_SCENES, clips, competition, run_command
 from rows import N_CORES, Row, run_theme, say
 from timing import Watched
 
@@ -38,10 +38,7 @@ def measure(work: Path, tiny: bool) -> list[Row]:
     """Row 12: the largest exponent of time, and that of memory, over all stages."""
     sizes = (40, 60) if tiny else SIZES
     files = clips(work / f"of{CLIP_S}s", max(sizes), CLIP_S, ".wav")
-    lanes = [
-        sizes[:1] + sizes[3:],
-        sizes[1:3],
-    ]  # side by side, of about as many clips each
+    lanes = [sizes[:1] + sizes[3:], sizes[1:3]]  # side by side, of about as many clips each
     done = run_parallel(partial(_lane, work, files), lanes, "", "", N_CORES)
     watched = dict(sorted((n, found) for lane in done for n, found in lane))
     stages = {stage: [found[stage] for found in watched.values()] for stage in (*STAGES, PREDICT)}
@@ -57,7 +54,9 @@ def _watch(home: Path, files: list[Path]) -> dict[str, Watched]:
     """Each stage as a command of its own, so that none inherits what another one holds; as many scenes as clips."""
     n_clips = len(files)
     say(f"{n_clips} clips from prepare to predict")
-    config = competition(home, "growth", files, CONFIG | {"scenes": {"n_scenes": n_clips, **PLAIN_SCENES, **DRY}})
+    config = competition(
+        home, "growth", files, CONFIG | {"scenes": {"n_scenes": n_clips, **PLAIN_SCENES, **NO_VOCODERS_OR_ROOMS}}
+    )
     found = {stage: run_command(home, name, "--config", config) for stage, name in STAGES.items()}
     test = home / "data" / "growth" / "test"
     predicted = run_command(home, PREDICT, test, "--config", config, "--out", home / "predictions.csv")

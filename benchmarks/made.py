@@ -33,7 +33,7 @@ TRAIN_SHARE, UNLABELED_SHARE = 0.52, 0.012  # of DACON's 106,702 clips
 CHUNK = 64
 # Codecs cost each scene the same, and most of its time: they say nothing about growth.
 PLAIN_SCENES = {"codec_probability": 0, "container": ""}
-DRY = {"resynthesis_probability": 0, "room_probability": 0}  # the same of vocoders and rooms
+NO_VOCODERS_OR_ROOMS = {"resynthesis_probability": 0, "room_probability": 0}  # for the same reason
 DACON = {"dataset": {"name": "dacon"}}
 RUN = ["--config", "demo"]
 # The networks and folds of configs/voices.yaml on the demo's voices, trained for one epoch.

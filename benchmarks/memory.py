@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from made import DRY, PLAIN_SCENES, clips, competition, run_command
+from made import NO_VOCODERS_OR_ROOMS, PLAIN_SCENES, clips, competition, run_command
 from rows import Row, run_theme, say
 from timing import Watched
 
@@ -35,7 +35,9 @@ def measure(work: Path, tiny: bool) -> list[Row]:
 
 
 def _watch(home: Path, files: list[Path]) -> dict[str, Watched]:
-    config = competition(home, "memory", files, CONFIG | {"scenes": {"n_scenes": len(files), **PLAIN_SCENES, **DRY}})
+    config = competition(
+        home, "memory", files, CONFIG | {"scenes": {"n_scenes": len(files), **PLAIN_SCENES, **NO_VOCODERS_OR_ROOMS}}
+    )
     found = {}
     for stage in STAGES:
         run_command(home, BEFORE[stage], "--config", config)

@@ -34,8 +34,9 @@ def measure(work: Path, tiny: bool) -> list[Row]:
     run = finished_run(work, tiny)
     steps = {name: _step_seconds(run, name, 2 if tiny else 3) for name in run.config.networks}
     training = {**TRAINED, "n_epochs": 1, "batch_size": 16} if tiny else TRAINED
-    differences = _differences(run, work / "precision", training)
-    return [_arithmetic(run, steps, differences), _shards(differences)]
+    logits = _logits(run, work / "precision", training)
+    differences = _compared(logits, run)
+    return [_arithmetic(run, steps, differences), _shards(differences, logits)]
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,14 @@ def _arithmetic(run: Run, steps: dict[str, dict[str, np.ndarray]], differences: 
     )
 
 
-def _shards(differences: dict[str, Difference]) -> Row:
+def _shards(differences: dict[str, Difference], logits: dict[str, np.ndarray]) -> Row:
     cost = differences[FLOAT32]
+    moved = np.abs(logits[FLOAT32] - logits[AS_IT_IS]).max() / logits[AS_IT_IS].std()
     return Row(
         *(13, "out-of-fold AUC that float16 shards cost", "float32 shards, same networks", -cost.value, "AUC"),
         spread=(-cost.high, -cost.low),
         reach=max(cost.noise, abs(differences[OTHER_SEED].value)),
-        details=_shown(differences, FLOAT32),
+        details=_shown(differences, FLOAT32) | {"largest change of a logit, in deviations of logits": float(moved)},
     )
 
 
@@ -114,8 +116,8 @@ def _shown(differences: dict[str, Difference], variant: str) -> dict[str, dict[s
     return {f"AUC less that with {name}": {"is": d.value, "from": d.low, "to": d.high} for name, d in compared.items()}
 
 
-def _differences(run: Run, folder: Path, training: dict) -> dict[str, Difference]:
-    """Variant → how far the product as it is lies above it, out of fold."""
+def _logits(run: Run, folder: Path, training: dict) -> dict[str, np.ndarray]:
+    """Variant → logits (n_scenes, n_outputs) out of fold."""
     say(f"training a small {NETWORK} on {run.config.folds.n_folds} folds in 3 variants")
     single = _in_float32(run, folder / "float32")
     seed = run.config.model_copy(update={"seed": run.config.seed + 1})
@@ -135,7 +137,7 @@ def _differences(run: Run, folder: Path, training: dict) -> dict[str, Difference
     for (job, _), held_out in zip(work, run_parallel(_train_and_score, work, "", ""), strict=True):
         for name, values in held_out.items():
             logits[name][job.fold == job.index] = values
-    return _compared(logits, run)
+    return logits
 
 
 def _placed(job: FoldJob, index: int, folder: Path) -> FoldJob:
@@ -151,6 +153,7 @@ def _train_and_score(work: tuple[FoldJob, dict[str, Path]]) -> dict[str, np.ndar
 
 
 def _compared(logits: dict[str, np.ndarray], run: Run) -> dict[str, Difference]:
+    """Variant → how far the product as it is lies above it, out of fold."""
     label, groups = targets(run.scenes["state"], run.config), first_group(run.scenes, run.voices)
     auc, n = lookup.load("metrics", "auc").measure, label.shape[1]
 
@@ -158,8 +161,6 @@ def _compared(logits: dict[str, np.ndarray], run: Run) -> dict[str, Difference]:
         return auc(label, both[:, :n]) - auc(label, both[:, n:])
 
     found = {}
-    moved = np.abs(logits[FLOAT32] - logits[AS_IT_IS]).max() / logits[AS_IT_IS].std()
-    say(f"float16 shards move a logit by {moved:.2g} of the logits' deviation at most")
     for variant in (OTHER_ARITHMETIC, FLOAT32, OTHER_SEED):
         both = 1 / (1 + np.exp(-np.hstack([logits[AS_IT_IS], logits[variant]])))
         found[variant] = Difference(gain(label, both), *bootstrap_interval(gain, label, both, groups, N_DRAWS))

@@ -19,9 +19,9 @@ LEVELS = (
     "audio",
     "places shipping preprocessing constant_q timbre clip_tables made_folders",
     "tables tasks sound speech_frames batch_norm cluster warm_start slices voicing pitch phase_vocoder source_filter "
-    "bootstrap calibration leaks pooling",
+    "bootstrap calibration leaks",
     "datasets features statistics augment adaptation models metrics calibrators vocoders noises",  # folders of plug-ins
-    "audit folds scenes noise_bank samples exploration ensemble measuring shares submission shortcuts",
+    "audit folds scenes noise_bank samples pooling exploration ensemble measuring shares submission shortcuts",
     "rendering extraction matching made_noises",
     "cache stacker analysis scene_runs",
     "batches stack_runs ensemble_runs gap",

@@ -21,8 +21,8 @@ def pool_bands(feature: np.ndarray, name: str) -> dict[str, float]:
     centred = feature - mean[:, None]
     deviation = np.sqrt(np.einsum("ij,ij->i", centred, centred) / feature.shape[1])
     step = np.abs(np.diff(feature, axis=1)).mean(axis=1) if feature.shape[1] > 1 else np.zeros(len(feature))
-    ordered = np.sort(centred, axis=1)
-    statistics = mean, deviation, quantile(ordered, 0.1), quantile(ordered, 0.9), step
+    ordered = np.sort(centred, axis=1)  # a third of the time of np.percentile
+    statistics = mean, deviation, _quantile(ordered, 0.1), _quantile(ordered, 0.9), step
     return dict(zip(_names(name, len(feature)), np.concatenate(statistics).tolist(), strict=True))
 
 
@@ -31,12 +31,9 @@ def _names(name: str, n_bands: int) -> tuple[str, ...]:
     return tuple(f"{name}_{band:02d}_{key}" for key in STATISTICS for band in range(n_bands))
 
 
-def quantile(ordered: np.ndarray, share: float) -> np.ndarray:
-    """Quantile along the last axis of (..., n) values that are sorted along it, linear between neighbours: (...).
-
-    The same as of `np.quantile`, in a fraction of its time.
-    """
-    place = share * (ordered.shape[-1] - 1)
+def _quantile(ordered: np.ndarray, share: float) -> np.ndarray:
+    """Between the neighbours in sorted rows (n_rows, n) linearly, as `np.quantile` does it."""
+    place = share * (ordered.shape[1] - 1)
     below = int(place)
-    low, high = ordered[..., below], ordered[..., min(below + 1, ordered.shape[-1] - 1)]
+    low, high = ordered[:, below], ordered[:, min(below + 1, ordered.shape[1] - 1)]
     return low + (high - low) * (place - below)

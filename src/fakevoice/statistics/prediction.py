@@ -7,7 +7,6 @@ import numpy as np
 import scipy.fft
 
 from fakevoice.linear_prediction import levinson
-from fakevoice.pooling import quantile
 from fakevoice.spectrum import n_fft_of, stft
 from fakevoice.speech_frames import loud_frames
 
@@ -45,7 +44,7 @@ def pool(waveform: np.ndarray, power: np.ndarray, sample_rate_hz: int, hop_lengt
     }
     for name, frames in (("kurtosis", peakedness), ("power", unpredicted)):
         columns |= {f"prediction_{name}_mean": float(frames.mean()), f"prediction_{name}_std": float(frames.std())}
-    columns["prediction_kurtosis_p90"] = float(quantile(np.sort(peakedness), 0.9))
+    columns["prediction_kurtosis_p90"] = float(np.percentile(peakedness, 90))
     columns["prediction_skewness_mean"] = float(skewness.mean())
     columns["prediction_skewness_size"] = float(np.abs(skewness).mean())
     return columns

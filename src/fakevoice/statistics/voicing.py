@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from fakevoice.pooling import quantile
 from fakevoice.voicing import cepstral_peak
 
 VOICED_DB = 1.5
@@ -23,8 +22,8 @@ def pool(waveform: np.ndarray, power: np.ndarray, sample_rate_hz: int, hop_lengt
     voiced = peak > VOICED_DB
     edges = np.flatnonzero(np.diff(np.concatenate([[0], voiced.view(np.int8), [0]])))
     runs = (edges[1::2] - edges[::2]) / (sample_rate_hz / hop_length)
-    ordered = np.sort(peak)
-    result = {f"voicing_p{q}": float(quantile(ordered, q / 100)) for q in PERCENTILES}
+    heights = np.percentile(peak, PERCENTILES).tolist()
+    result = {f"voicing_p{q}": height for q, height in zip(PERCENTILES, heights, strict=True)}
     result["voicing_fraction"] = float(voiced.mean())
     result["voicing_longest_s"] = float(runs.max(initial=0.0))
     result["voicing_runs"] = float(len(runs))
