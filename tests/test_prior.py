@@ -6,6 +6,7 @@ from scipy.special import softmax
 
 from fakevoice.prior import (
     LEAST,
+    N_COUNTS,
     adjust,
     draw_tests,
     estimate_shares,
@@ -67,7 +68,7 @@ def in_folds(n_clips: int, moved: float = 0.0) -> tuple[np.ndarray, np.ndarray, 
 def test_the_errors_are_of_chance_where_folds_are_alike():
     found = in_folds(80_000)
     few, many = (share_errors(*found, n_clips, 0.0, seed=0) for n_clips in (200, 3200))
-    assert few.shape == (32, 3) and few.sum(axis=1) == pytest.approx(0)
+    assert few.shape == (4 * N_COUNTS, 3) and few.sum(axis=1) == pytest.approx(0)
     assert np.square(many).mean() ** 0.5 == pytest.approx(np.square(few).mean() ** 0.5 / 4, rel=0.4)
     assert np.array_equal(share_errors(*found, 200, 0.0, seed=0), few)
     assert np.abs(share_errors(*found, 3200, 100.0, seed=0)).mean() < np.abs(few).mean()  # folds are as simulated
@@ -75,7 +76,7 @@ def test_the_errors_are_of_chance_where_folds_are_alike():
 
 def test_a_fold_that_sounds_otherwise_is_an_error_of_the_count():
     errors = share_errors(*in_folds(20_000, 1.0), 3200, 0.0, seed=0)
-    assert errors[:8, 2].min() > 0.15 and np.abs(errors[8:]).max() < 0.06
+    assert errors[:N_COUNTS, 2].min() > 0.15 and np.abs(errors[N_COUNTS:]).max() < 0.06
 
 
 def test_adjusting_by_nothing_changes_nothing_and_rows_still_sum_to_1():
@@ -105,12 +106,23 @@ def test_what_is_never_heard_cannot_be_resampled_and_is_left():
 
 
 def test_rows_are_drawn_by_weight_within_their_fold():
-    fold = np.repeat([0, 1], [3000, 1000])
+    fold, state = np.repeat([0, 1], [3000, 1000]), np.tile(["none", "fake"], 2000)
     weight = np.tile([0.0, 1.0, 3.0, 0.0], 1000)
-    rows = resample_by_weight(weight, fold, seed=0)
+    rows = resample_by_weight(weight, fold, state, seed=0)
     assert np.bincount(fold[rows]).tolist() == [3000, 1000] and (weight[rows] > 0).all()
-    assert (weight[rows] == 3).mean() == pytest.approx(0.75, abs=0.03)
-    assert np.array_equal(rows, resample_by_weight(weight, fold, seed=0))
+    assert (weight[rows] == 3).mean() == pytest.approx(0.75, abs=1e-3)
+    assert np.array_equal(rows, resample_by_weight(weight, fold, state, seed=0))
+
+
+def test_no_row_and_no_stratum_comes_more_or_less_often_than_its_weight_asks():
+    rng = np.random.default_rng(0)
+    weight, state = rng.exponential(size=5000), rng.choice(["none", "fake", "real"], 5000)
+    rows = resample_by_weight(weight, np.zeros(5000, int), state, seed=0)
+    assert not np.array_equal(rows, resample_by_weight(weight, np.zeros(5000, int), state, seed=1))
+    asked = weight / weight.mean()
+    assert np.abs(np.bincount(rows, minlength=5000) - asked).max() < 1
+    for name in np.unique(state):
+        assert abs((state[rows] == name).sum() - asked[state == name].sum()) <= 1
 
 
 def test_tests_as_they_may_come_have_other_voices_and_other_shares():

@@ -63,7 +63,7 @@ def judged_rows(
     if not (config.scenes.states and config.ensemble.discount_shortcuts):
         return np.arange(len(scenes))
     weights = read_table(paths.stage("folds") / "weights.csv", ("id",)).set_index("id")
-    return resample_by_weight(scene_weights(scenes, voices, weights), fold, config.seed)
+    return resample_by_weight(scene_weights(scenes, voices, weights), fold, scenes["state"].to_numpy(str), config.seed)
 
 
 def _test_probability(blend: Blend, paths: Paths, config: Config) -> np.ndarray:

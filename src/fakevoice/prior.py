@@ -12,7 +12,7 @@ import numpy as np
 N_ITERATIONS = 500
 TOLERANCE = 1e-7
 LEAST = 0.02  # no combination is ever held to be rarer
-N_COUNTS = 8  # draws from each fold
+N_COUNTS = 40  # draws from each fold
 
 
 def estimate_shares(probability: np.ndarray, simulated: np.ndarray, pseudo_share: float) -> np.ndarray:
@@ -127,18 +127,28 @@ def _chances(heard: np.ndarray, shares: np.ndarray, weight: np.ndarray) -> np.nd
     return chances / chances.sum()
 
 
-def resample_by_weight(weight: np.ndarray, fold: np.ndarray, seed: int) -> np.ndarray:
+def resample_by_weight(weight: np.ndarray, fold: np.ndarray, stratum: np.ndarray, seed: int) -> np.ndarray:
     """As many rows of each fold as it has, drawn by weight: what counts little is rarely there.
+
+    A row comes as often as its weight asks, to the whole number below or above, and so does each stratum: by even steps
+    along the weights from one random start, chance adds next to nothing to what is measured on the rows.
 
     Args:
         weight: (n_scenes,) float64, 0 or more.
         fold: (n_scenes,) int.
+        stratum: (n_scenes,) of anything that can be sorted.
 
     Returns:
         (n_scenes,) int row numbers.
+
+    Source: systematic resampling, Kitagawa, "Monte Carlo filter and smoother", Journal of Computational and Graphical
+    Statistics 5, 1996.
     """
     rng, parts = np.random.default_rng([seed, 9]), []
     for index in np.unique(fold):
         rows = np.flatnonzero(fold == index)
-        parts.append(rng.choice(rows, len(rows), p=weight[rows] / weight[rows].sum()))
+        rows = rows[np.argsort(stratum[rows], kind="stable")]
+        ends = np.cumsum(weight[rows])
+        steps = (rng.random() + np.arange(len(rows))) / len(rows)
+        parts.append(rows[np.searchsorted(ends / ends[-1], steps)])
     return np.concatenate(parts)
