@@ -10,6 +10,7 @@ import pytest
 from fakevoice import results, results_page
 from fakevoice.analysis import load_run
 from fakevoice.config import load_config
+from fakevoice.errors import FakevoiceError
 from fakevoice.line import run_line, stale_stages
 from fakevoice.settings import Published
 from fakevoice.slices import label_and_probability, measure_all
@@ -71,10 +72,11 @@ def test_what_the_data_tells_a_metric_reaches_it(run):
     config = run.config.model_copy(update={"measures": ["min_tdcf"]})
     run = type(run)(**{**vars(run), "config": config})
     write_table(run.paths.stage("prepare") / "truth.csv", truth_of(run))
-    without = results.collect(run)["test"]["min_tdcf"].iloc[0]
-    rates = {"p_miss_asv": 0.45, "p_fa_asv": 0.0, "p_miss_spoof_asv": 0.0}
-    write_json(run.paths.stage("prepare") / "measures.json", {"min_tdcf": rates})
-    assert results.collect(run)["test"]["min_tdcf"].iloc[0] != without
+    assert results.collect(run)["test"]["min_tdcf"].between(0, 1).all()
+    undefined = {"p_miss_asv": 1.0, "p_fa_asv": 0.0, "p_miss_spoof_asv": 0.0}
+    write_json(run.paths.stage("prepare") / "measures.json", {"min_tdcf": undefined})
+    with pytest.raises(FakevoiceError, match="p_miss_asv 1"):
+        results.collect(run)
 
 
 def test_a_report_can_read_everything(run):
