@@ -130,8 +130,8 @@ def _chances(heard: np.ndarray, shares: np.ndarray, weight: np.ndarray) -> np.nd
 def resample_by_weight(weight: np.ndarray, fold: np.ndarray, stratum: np.ndarray, seed: int) -> np.ndarray:
     """As many rows of each fold as it has, drawn by weight: what counts little is rarely there.
 
-    A row comes as often as its weight asks, to the whole number below or above, and so does each stratum: by even steps
-    along the weights from one random start, chance adds next to nothing to what is measured on the rows.
+    In its fold a row comes as often as its weight asks, to the whole number below or above, and so does each stratum.
+    By even steps along the weights, from one random start, chance adds little to what is measured on the rows.
 
     Args:
         weight: (n_scenes,) float64, 0 or more.
