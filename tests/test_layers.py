@@ -21,8 +21,8 @@ LEVELS = (
     "tables tasks sound speech_frames batch_norm cluster warm_start slices voicing pitch phase_vocoder source_filter "
     "bootstrap calibration leaks",
     "datasets features statistics augment adaptation models metrics calibrators vocoders noises",  # folders of plug-ins
-    "audit folds scenes noise_bank samples pooling exploration ensemble measuring shares submission shortcuts",
-    "rendering extraction matching made_noises",
+    "audit folds scenes noise_bank samples pooling exploration ensemble measuring shares submission",
+    "rendering extraction matching made_noises shortcuts",
     "cache stacker analysis scene_runs",
     "batches stack_runs ensemble_runs gap",
     "networks curves networks_alone exchange templates",

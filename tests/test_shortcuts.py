@@ -154,7 +154,7 @@ def test_the_stage_measures_the_clips_in_their_order(damageable, capsys):
     rows = pd.read_csv(places.folds_csv, dtype=str)
     rows.sample(frac=1, random_state=0).to_csv(places.folds_csv, index=False)  # a user may sort it by any column
     assert folds_stage.run(damageable.config, places) == [
-        places.stage("folds") / f"{name}.csv" for name in ("folds", "shortcuts", "weights")
+        places.stage("folds") / f"{name}.csv" for name in ("folds", "shortcuts")
     ]
     pd.testing.assert_frame_equal(read_table(path, ("shortcut", "label")), table)
     assert "groups never seen" in capsys.readouterr().out
@@ -171,7 +171,7 @@ def crowd_and_studio(rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray
 
 def test_with_overlap_weights_the_channel_tells_nothing(rng):
     clips, fingerprints = crowd_and_studio(rng)
-    table = overlap_weights(clips, fingerprints, seed=0)
+    table = overlap_weights(clips, fingerprints, exponent=0.0, seed=0)
     fake = (clips["label"] == "fake").to_numpy()
     weight = np.where(fake, table["fake"], table["real"])
     share = [np.average(clips["studio"][rows], weights=weight[rows]) for rows in (fake, ~fake)]
@@ -183,11 +183,11 @@ def test_overlap_weights_are_of_groups_and_do_not_vanish(rng):
     clips, fingerprints = crowd_and_studio(rng)
     certain = fingerprints + 9 * (clips["label"] == "fake").to_numpy()[:, None]
     for values in (fingerprints, certain, np.zeros_like(fingerprints)):
-        table = overlap_weights(clips, values, seed=0)
+        table = overlap_weights(clips, values, exponent=0.0, seed=0)
         assert table.min(axis=None) >= LEAST_WEIGHT and table.max(axis=None) <= 1
         assert (table.groupby(clips["group"]).nunique() == 1).all(axis=None)
     assert table.sub(0.5).abs().max(axis=None) < 0.1  # nothing known: all alike
-    pd.testing.assert_frame_equal(overlap_weights(clips, values, 0), table)
+    pd.testing.assert_frame_equal(overlap_weights(clips, values, 0.0, 0), table)
 
 
 def test_scenes_weigh_what_their_voices_weigh_within_each_state():

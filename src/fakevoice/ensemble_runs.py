@@ -62,7 +62,7 @@ def judged_rows(
     """
     if not (config.scenes.states and config.ensemble.discount_shortcuts):
         return np.arange(len(scenes))
-    weights = read_table(paths.stage("folds") / "weights.csv", ("id",)).set_index("id")
+    weights = read_table(paths.stage("scenes") / "weights.csv", ("id",)).set_index("id")
     return resample_by_weight(scene_weights(scenes, voices, weights), fold, scenes["state"].to_numpy(str), config.seed)
 
 

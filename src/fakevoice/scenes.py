@@ -6,6 +6,7 @@ needs no mixing, a scene is a clip alone.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -61,9 +62,10 @@ def draw_scenes(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Draw scenes, each from the clips and noises of one fold.
 
-    Voices are drawn evenly by group first, then within the group: otherwise one generator with many
-    clips becomes what "fake" means. One law of lengths holds for all classes; a recording that is too
-    short goes on with others of its group.
+    Voices are drawn by group first, then within the group. Evenly by clip, one generator with many clips becomes
+    what "fake" means; evenly by group, a crowd of many speakers, one clip of each, becomes what "real" means:
+    `scenes.group_exponent` lies between. One law of lengths holds for all classes; a recording that is too short
+    goes on with others of its group.
 
     Args:
         clips: training clips with id, group, label, fold, duration_s.
@@ -88,6 +90,21 @@ def draw_scenes(
     return pd.DataFrame(scenes, columns=SCENE_COLUMNS), pd.DataFrame(voices, columns=VOICE_COLUMNS)
 
 
+def group_chances(n_clips: Sequence[int] | np.ndarray, exponent: float) -> np.ndarray:
+    """How often each group is heard, in proportion to the `exponent`-th power of its clips.
+
+    Args:
+        n_clips: (n_groups,) of one class.
+
+    Returns:
+        (n_groups,) float64 that sum to 1.
+
+    Source: as languages are sampled by Conneau & Lample, "Cross-lingual language model pretraining", 2019, section 3.1.
+    """
+    share = np.asarray(n_clips, np.float64) ** exponent
+    return share / share.sum()
+
+
 def first_group(scenes: pd.DataFrame, voices: pd.DataFrame) -> np.ndarray:
     """Group of each scene's first voice, or the scene itself: what errs together, (n_scenes,) str."""
     group = scenes["scene"].map(voices.drop_duplicates("scene").set_index("scene")["group"])
@@ -106,11 +123,13 @@ class _FoldPool:
         self.clip_duration_s = config.clip_duration_s
         self.fold = clips["fold"].iloc[0]
         self.groups: dict[str, list[list[tuple[str, str, float]]]] = {}
+        self.chances: dict[str, np.ndarray] = {}
         for label, part in clips.groupby("label"):
             members = defaultdict(list)
             for clip, group, duration_s in zip(part["id"], part["group"], part["duration_s"], strict=True):
                 members[group].append((clip, group, duration_s))
             self.groups[label] = list(members.values())
+            self.chances[label] = group_chances([len(group) for group in members.values()], self.law.group_exponent)
         own = noise_table[noise_table["fold"] == self.fold]
         self.noises = {kind: part["segment"].to_numpy() for kind, part in own.groupby("kind")}
         self.made = sorted(self.noises.keys() - {MINED})
@@ -172,7 +191,7 @@ class _FoldPool:
         if label not in self.groups:
             raise FoldsError(f"fold {self.fold} has no clip of class {label!r}: use fewer folds")
         groups = self.groups[label]
-        group = groups[rng.integers(len(groups))]
+        group = groups[rng.choice(len(groups), p=self.chances[label])]
         pieces = [group[i] for i in rng.permutation(len(group))]
         total_s, n_pieces = 0.0, 0
         while total_s < duration_s and n_pieces < len(pieces):

@@ -67,6 +67,7 @@ class Scenes(Section):
     """
 
     n_scenes: int = Field(0, ge=0)  # of all folds together
+    group_exponent: float = Field(0.0, ge=0, le=1)  # a group is heard as often as clips^this: 0 all alike, 1 by clip
     states: dict[str, float] = {}  # state → prior; priors sum to 1
     voice_gain_db: Range = (-6.0, 6.0)  # each voice around the common level
     level_dbfs: Range = (-34.0, -15.0)  # RMS of the finished scene

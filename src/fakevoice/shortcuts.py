@@ -15,6 +15,7 @@ from scipy.special import expit, logit
 from fakevoice import lookup
 from fakevoice.bootstrap import bootstrap_interval
 from fakevoice.progress import track
+from fakevoice.scenes import group_chances
 
 FACTS = {
     "length": ["duration_s"],
@@ -53,6 +54,11 @@ PARAMETERS = {
 }
 
 
+def recorded(rows: pd.DataFrame, audit: pd.DataFrame, ids: pd.Series) -> pd.DataFrame:
+    """Group, label and fold of training clips with the facts of the audit, indexed by clip in the order of `ids`."""
+    return rows.merge(audit[audit["split"] == "train"], on="id", validate="1:1").set_index("id").loc[ids]
+
+
 def measure_shortcuts(clips: pd.DataFrame, fingerprints: np.ndarray, seed: int) -> pd.DataFrame:
     """AUC of each shortcut, and of all together, for each label against the others.
 
@@ -84,14 +90,15 @@ def measure_shortcuts(clips: pd.DataFrame, fingerprints: np.ndarray, seed: int) 
     return pd.DataFrame(rows, columns=["shortcut", "label", "auc", "low", "high", "auc_random_split"])
 
 
-def overlap_weights(clips: pd.DataFrame, fingerprints: np.ndarray, seed: int) -> pd.DataFrame:
+def overlap_weights(clips: pd.DataFrame, fingerprints: np.ndarray, exponent: float, seed: int) -> pd.DataFrame:
     """Weights with which shortcuts tell nothing: one minus the probability of a label, given how a clip was recorded.
 
     A voice counts as much as voices recorded like it have other labels. The probabilities are of models that never
-    saw the clip's group, each group weighing the same, as scenes draw them.
+    saw the clip's group, each group weighing as scenes draw them.
 
     Args:
         clips, fingerprints: as for `measure_shortcuts`; the fold is not used.
+        exponent: as of `scenes.group_chances`.
 
     Returns:
         Rows as in `clips`; per label, what the clip weighs where it is heard with that label (a real clip through a
@@ -106,7 +113,7 @@ def overlap_weights(clips: pd.DataFrame, fingerprints: np.ndarray, seed: int) ->
     table = pd.DataFrame(index=clips.index)
     for label in sorted(clips["label"].unique()):
         is_label = (clips["label"] == label).to_numpy()
-        probability = _held_out_scores(values, is_label, part, _even_by_group(group, is_label))
+        probability = _held_out_scores(values, is_label, part, _as_drawn(group, is_label, exponent))
         table[label] = np.clip(1 - probability, LEAST_WEIGHT, 1)
     return table.groupby(group).transform("mean")
 
@@ -129,9 +136,10 @@ def scene_weights(scenes: pd.DataFrame, voices: pd.DataFrame, clip_weights: pd.D
     return (weight / weight.groupby(scenes["state"]).transform("mean")).to_numpy()
 
 
-def _even_by_group(group: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(n_clips,) float64: each group weighs the same, target and rest half of all each."""
-    weight = 1.0 / np.bincount(group)[group]
+def _as_drawn(group: np.ndarray, target: np.ndarray, exponent: float) -> np.ndarray:
+    """(n_clips,) float64: groups weigh as they are heard, target and rest half of all each."""
+    n_clips = np.bincount(group)
+    weight = (group_chances(n_clips, exponent) / n_clips)[group]
     return weight / np.where(target, weight[target].sum(), weight[~target].sum()) * len(group) / 2
 
 

@@ -33,7 +33,7 @@ def forget(config: Config, paths: Paths) -> None:
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
-    """Take the rows of folds.csv or make new ones; write a copy, the shortcuts' AUC, and weights against them."""
+    """Take the rows of folds.csv or make new ones; write a copy, and the shortcuts' AUC."""
     from fakevoice import folds
     from fakevoice.storage import read_array
     from fakevoice.tables import CLIP_TEXT, read_table, write_table
@@ -54,7 +54,7 @@ def run(config: Config, paths: Paths) -> list[Path]:
     n_groups = rows["group"].nunique()
     print(f"{len(rows)} clips in {n_groups} groups and {config.folds.n_folds} folds, {origin}", flush=True)
     _write_shortcuts(folder, rows, clips["id"], fingerprints, prepared, config.seed)
-    return [folder / f"{name}.csv" for name in ("folds", "shortcuts", "weights")]
+    return [folder / f"{name}.csv" for name in ("folds", "shortcuts")]
 
 
 def _new_rows(clips, fingerprints, duplicates, config: Config):
@@ -70,13 +70,10 @@ def _new_rows(clips, fingerprints, duplicates, config: Config):
 
 
 def _write_shortcuts(folder: Path, rows, ids, fingerprints, prepared: Path, seed: int) -> None:
-    from fakevoice.shortcuts import describe_shortcuts, measure_shortcuts, overlap_weights
+    from fakevoice.shortcuts import describe_shortcuts, measure_shortcuts, recorded
     from fakevoice.tables import CLIP_TEXT, read_table, write_table
 
     audit = read_table(prepared / "audit.csv", CLIP_TEXT)
-    facts = rows.merge(audit[audit["split"] == "train"], on="id", validate="1:1")
-    facts = facts.set_index("id").loc[ids]  # in the order of the fingerprints
-    table = measure_shortcuts(facts, fingerprints, seed)
+    table = measure_shortcuts(recorded(rows, audit, ids), fingerprints, seed)
     write_table(folder / "shortcuts.csv", table)
-    write_table(folder / "weights.csv", overlap_weights(facts, fingerprints, seed).reset_index())
     print(describe_shortcuts(table), flush=True)

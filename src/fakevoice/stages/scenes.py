@@ -13,7 +13,7 @@ TABLES = ("scenes", "voices", "matching", "pilots")
 
 def code(config: Config) -> list[str]:
     """Modules whose change makes this stage stale."""
-    drawn_by = ["scenes", "scene_runs", "noise_bank", "made_noises", "voicing", "samples", "leaks"]
+    drawn_by = ["scenes", "scene_runs", "noise_bank", "made_noises", "voicing", "samples", "leaks", "shortcuts"]
     heard_by = [
         "matching",
         "pooling",
@@ -26,25 +26,30 @@ def code(config: Config) -> list[str]:
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
-    """Write scenes.csv, voices.csv, matching.csv, pilots.csv, noise_bank.csv and noise_bank.npy."""
+    """Write scenes.csv, voices.csv, matching.csv, pilots.csv, weights.csv, noise_bank.csv and noise_bank.npy."""
     from fakevoice import leaks
     from fakevoice.folds import read_folds
     from fakevoice.noise_bank import NAME
     from fakevoice.noise_shapes import MINED
     from fakevoice.samples import open_clips
     from fakevoice.scene_runs import draw
+    from fakevoice.shortcuts import overlap_weights, recorded
+    from fakevoice.storage import read_array
     from fakevoice.tables import CLIP_TEXT, read_table, write_table
 
-    folder = paths.stage("scenes")
-    clips = read_table(paths.stage("prepare") / "clips.csv", CLIP_TEXT)
-    audit = read_table(paths.stage("prepare") / "audit.csv", CLIP_TEXT)
+    prepared, folder = paths.stage("prepare"), paths.stage("scenes")
+    clips, audit = (read_table(prepared / f"{name}.csv", CLIP_TEXT) for name in ("clips", "audit"))
     sounds = open_clips(clips, audit, paths.cache, paths.raw, config)
     folds = read_folds(paths.folds_csv, config.competition)
     drawn = draw(clips, folds, sounds, paths.raw, folder, config)
     leaks.check_scenes(drawn.scenes, drawn.voices, drawn.bank.table, folds)
     for name in TABLES:
         write_table(folder / f"{name}.csv", getattr(drawn, name))
+    train = (clips["split"] == "train").to_numpy()
+    facts, fingerprints = recorded(folds, audit, clips["id"][train]), read_array(prepared / "fingerprints.npy")[train]
+    weights = overlap_weights(facts, fingerprints, config.scenes.group_exponent, config.seed)
+    write_table(folder / "weights.csv", weights.reset_index())
     n_mined, n_noises = (drawn.bank.table["kind"] == MINED).sum(), len(drawn.bank.table)
     noises = f"{n_mined} mined and {n_noises - n_mined} made noises"
     print(f"{len(drawn.scenes)} scenes, {len(drawn.voices)} pieces of voices, {noises}", flush=True)
-    return [*(folder / f"{name}.csv" for name in (*TABLES, NAME)), folder / f"{NAME}.npy"]
+    return [*(folder / f"{name}.csv" for name in (*TABLES, "weights", NAME)), folder / f"{NAME}.npy"]
