@@ -7,7 +7,7 @@ import pytest
 from fakevoice.channel import CODECS
 from fakevoice.config import Config, load_config
 from fakevoice.errors import FoldsError
-from fakevoice.scenes import MIN_VOICE_S, SCENE_COLUMNS, VOICE_COLUMNS, plain_scenes
+from fakevoice.scenes import MIN_VOICE_S, SCENE_COLUMNS, VOICE_COLUMNS, group_chances, plain_scenes
 from fakevoice.scenes import draw_scenes as draw_some
 
 N_FOLDS, N_SCENES = 3, 1500
@@ -103,11 +103,17 @@ def test_a_resynthesised_voice_is_a_real_one_of_the_same_fold_called_fake(drawn,
     assert share == pytest.approx(config_with().scenes.resynthesis_probability, abs=0.06)
 
 
-def test_groups_are_drawn_evenly_however_large(drawn):
-    voices = drawn[1].drop_duplicates(["scene", "slot"])
-    share = voices.loc[voices["label"] == "real", "group"].value_counts(normalize=True)
-    assert len(share) == 3 * N_FOLDS
-    assert share.between(0.6 / len(share), 1.4 / len(share)).all()  # by clips, the large ones would have 0.28
+@pytest.mark.parametrize(("exponent", "large"), [(0, 1 / 3), (0.5, 20**0.5 / (20**0.5 + 2 * 2**0.5)), (1, 20 / 24)])
+def test_large_groups_are_heard_as_the_exponent_says(clips, exponent, large):
+    _, voices = draw_scenes(clips, NOISES, config_with(f"scenes.group_exponent={exponent}"))
+    is_large = voices.drop_duplicates(["scene", "slot"])["group"].str.endswith("0")  # 20 of the 24 clips of its class
+    assert is_large.mean() == pytest.approx(large, abs=0.04)
+
+
+def test_chances_of_groups():
+    assert group_chances([1, 4, 16], 0.0) == pytest.approx([1 / 3] * 3)
+    assert group_chances([1, 4, 16], 0.5) == pytest.approx([1 / 7, 2 / 7, 4 / 7])
+    assert group_chances([1, 4, 16], 1.0) == pytest.approx([1 / 21, 4 / 21, 16 / 21])
 
 
 def test_pieces_of_a_voice_share_a_group_and_settings(drawn):

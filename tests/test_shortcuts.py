@@ -179,6 +179,23 @@ def test_with_overlap_weights_the_channel_tells_nothing(rng):
     assert share == pytest.approx([0.5, 0.5], abs=0.06)
 
 
+def test_overlap_weights_balance_clips_as_they_are_heard(rng):
+    """One large group of fakes from the studio: by clip most fakes are from there, by group few."""
+    n_large = 300
+    small = pd.DataFrame({"group": [f"g{i}" for i in range(160)], "label": ["fake", "real"] * 80})
+    large = pd.DataFrame({"group": ["large"] * n_large, "label": "fake"})
+    clips = pd.concat([small, large], ignore_index=True)
+    tenth = np.arange(len(clips)) // 2 % 10
+    studio = (tenth < np.where(clips["label"] == "fake", 2, 5)) | (clips["group"] == "large")
+    clips = clips.assign(noise_floor_db=np.nan, bandwidth_hz=np.nan)
+    fingerprints = rng.normal(0, 0.3, (len(clips), 80)) + studio.to_numpy()[:, None]
+    others = studio & (clips["group"] != "large")
+    mean = {e: overlap_weights(clips, fingerprints, exponent=e, seed=0)["real"][others].mean() for e in (0.0, 1.0)}
+    # What a real clip of the studio weighs is how likely a fake is there: .2 of the fakes and .5 of the reals are,
+    # or .83 of the fakes. Models that overfit a little are a little surer than .29 and .62.
+    assert 0.2 < mean[0.0] < 0.4 and 0.55 < mean[1.0] < 0.8
+
+
 def test_overlap_weights_are_of_groups_and_do_not_vanish(rng):
     clips, fingerprints = crowd_and_studio(rng)
     certain = fingerprints + 9 * (clips["label"] == "fake").to_numpy()[:, None]
