@@ -34,7 +34,7 @@ REMEDIES = {
     "noise floor": "scenes.noises, scenes.snr_db, scenes.mined_noise_probability",
     "bandwidth": "scenes.band_limit_probability, scenes.band_limit_hz, scenes.codec_probability",
     "format": "sample_rate_hz, to which all are decoded in mono; scenes.band_limit_hz for what stays of the old rate",
-    "spectrum": "scenes.equalizer_probability, scenes.equalizer_db; groups are drawn evenly; "
+    "spectrum": "scenes.equalizer_probability, scenes.equalizer_db; scenes.group_exponent; "
     "scenes.resynthesis_probability copies real voices as fake ones",
 }
 STRONG_AUC = 0.6
