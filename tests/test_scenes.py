@@ -103,6 +103,14 @@ def test_a_resynthesised_voice_is_a_real_one_of_the_same_fold_called_fake(drawn,
     assert share == pytest.approx(config_with().scenes.resynthesis_probability, abs=0.06)
 
 
+def test_groups_are_drawn_evenly_however_large(clips):
+    _, voices = draw_scenes(clips, NOISES, config_with("scenes.group_exponent=0"))
+    voices = voices.drop_duplicates(["scene", "slot"])
+    share = voices.loc[voices["label"] == "real", "group"].value_counts(normalize=True)
+    assert len(share) == 3 * N_FOLDS
+    assert share.between(0.6 / len(share), 1.4 / len(share)).all()  # by clips, the large ones would have 0.28
+
+
 @pytest.mark.parametrize(("exponent", "large"), [(0, 1 / 3), (0.5, 20**0.5 / (20**0.5 + 2 * 2**0.5)), (1, 20 / 24)])
 def test_large_groups_are_heard_as_the_exponent_says(clips, exponent, large):
     _, voices = draw_scenes(clips, NOISES, config_with(f"scenes.group_exponent={exponent}"))
