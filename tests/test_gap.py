@@ -98,9 +98,9 @@ def test_predictions_are_those_that_the_shares_were_counted_from(run):
     found = estimate_shares(probability, told.simulated, run.config.ensemble.pseudo_share)
     assert found == pytest.approx(told.expected, abs=1e-5)
     assert told.expected != pytest.approx(told.simulated, abs=1e-3)
-    outputs = told.of_outputs(run.config.outputs)
-    assert outputs.to_dict() == run.metrics["shares"]
-    assert ((outputs.loc["error"] > 0) & (outputs.loc["error"] < 1)).all()
+    assert told.n_counted == 8 and told.of_outputs(run.config.outputs).to_dict() == run.metrics["shares"]
+    assert run.metrics["count_errors"].keys() == set(run.config.outputs)
+    assert all(0 < error < 1 for error in run.metrics["count_errors"].values())
 
 
 def test_what_is_asked_for_is_what_tells_scenes_apart(run, monkeypatch):

@@ -22,7 +22,7 @@ LEVELS = (
     "bootstrap calibration leaks",
     "datasets features statistics augment adaptation models metrics calibrators vocoders noises",  # folders of plug-ins
     "audit folds scenes noise_bank samples pooling exploration ensemble measuring shares submission",
-    "rendering extraction matching made_noises shortcuts",
+    "rendering extraction matching made_noises shortcuts expectation",
     "cache stacker analysis scene_runs",
     "batches stack_runs ensemble_runs gap",
     "networks curves networks_alone exchange templates",

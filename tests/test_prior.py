@@ -5,14 +5,13 @@ import pytest
 from scipy.special import softmax
 
 from fakevoice.prior import (
+    CONCENTRATION,
     LEAST,
-    N_COUNTS,
     adjust,
     draw_tests,
     estimate_shares,
     resample_by_weight,
     resample_to_shares,
-    share_errors,
 )
 
 EVEN = np.full(3, 1 / 3)
@@ -54,29 +53,6 @@ def test_no_share_becomes_hopelessly_small():
     only_first = np.tile([1 - 2e-9, 1e-9, 1e-9], (50, 1))
     found = estimate_shares(only_first, EVEN, 0.0)
     assert found.min() > LEAST / 1.1 and found.sum() == pytest.approx(1)
-
-
-def in_folds(n_clips: int, moved: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Probability, combination and fold of clips; those of fold 0 sound more like the last one than they are."""
-    probability, heard = clips(n_clips, EVEN, 0)
-    first, of_first = clips(n_clips, EVEN, 0, moved)
-    assert np.array_equal(heard, of_first)
-    fold = np.arange(n_clips) % 4
-    return np.where((fold == 0)[:, None], first, probability), heard, fold
-
-
-def test_the_errors_are_of_chance_where_folds_are_alike():
-    found = in_folds(80_000)
-    few, many = (share_errors(*found, n_clips, 0.0, seed=0) for n_clips in (200, 3200))
-    assert few.shape == (4 * N_COUNTS, 3) and few.sum(axis=1) == pytest.approx(0)
-    assert np.square(many).mean() ** 0.5 == pytest.approx(np.square(few).mean() ** 0.5 / 4, rel=0.4)
-    assert np.array_equal(share_errors(*found, 200, 0.0, seed=0), few)
-    assert np.abs(share_errors(*found, 3200, 100.0, seed=0)).mean() < np.abs(few).mean()  # folds are as simulated
-
-
-def test_a_fold_that_sounds_otherwise_is_an_error_of_the_count():
-    errors = share_errors(*in_folds(20_000, 1.0), 3200, 0.0, seed=0)
-    assert errors[:N_COUNTS, 2].min() > 0.15 and np.abs(errors[N_COUNTS:]).max() < 0.06
 
 
 def test_adjusting_by_nothing_changes_nothing_and_rows_still_sum_to_1():
@@ -125,16 +101,23 @@ def test_no_row_and_no_stratum_comes_more_or_less_often_than_its_weight_asks():
         assert abs((state[rows] == name).sum() - asked[state == name].sum()) <= 1
 
 
-def test_tests_as_they_may_come_have_other_voices_and_other_shares():
+def test_tests_as_they_may_come_have_the_voices_of_one_fold_and_other_shares():
     heard, groups = np.random.default_rng(0).integers(0, 3, 6_000), np.repeat(np.arange(60), 100)
-    errors = np.array([[0.1, -0.1, 0.0], [-0.1, 0.1, 0.0]])
-    tests = list(draw_tests(heard, groups, MOVED, errors, 1000, 200, seed=0))
-    found = np.array([np.bincount(heard[rows], minlength=3) / 1000 for rows in tests])
+    fold = groups % 4
+    tests = list(draw_tests(heard, fold, groups, MOVED, 1000, 400, seed=0))
     assert {len(rows) for rows in tests} == {1000}
+    assert [np.unique(fold[rows]).tolist() for rows in tests[:5]] == [[0], [1], [2], [3], [0]]
+    found = np.array([np.bincount(heard[rows], minlength=3) / 1000 for rows in tests])
     assert found.mean(axis=0) == pytest.approx(MOVED, abs=0.02)
-    chance = np.sqrt(MOVED * (1 - MOVED) / 1000)
-    assert found.std(axis=0) == pytest.approx(np.sqrt(np.square(errors).mean(axis=0) + chance**2), rel=0.15)
-    of_group = np.array([np.bincount(groups[rows], minlength=60) for rows in tests]) / (1000 / 60)
+    deviation = np.sqrt(MOVED * (1 - MOVED) * (1 / (CONCENTRATION + 1) + 1 / 1000))  # of Dirichlet shares, and chance
+    assert found.std(axis=0) == pytest.approx(deviation, rel=0.15)
+    of_group = np.array([np.bincount(groups[rows], minlength=60) for rows in tests[::4]])[:, ::4] / (1000 / 15)
     assert of_group.std() == pytest.approx(1.0, abs=0.15)  # exponential weights; .24 by chance alone
-    again = list(draw_tests(heard, groups, MOVED, errors, 1000, 200, seed=0))
+    again = draw_tests(heard, fold, groups, MOVED, 1000, 400, seed=0)
     assert all(np.array_equal(a, b) for a, b in zip(tests, again, strict=True))
+
+
+def test_what_a_fold_lacks_is_not_in_its_tests():
+    heard, fold = np.array([0, 1, 2, 0, 1, 1]), np.array([0, 0, 0, 1, 1, 1])
+    of_first, of_second = draw_tests(heard, fold, fold, EVEN, 500, 2, seed=0)
+    assert np.unique(heard[of_first]).tolist() == [0, 1, 2] and np.unique(heard[of_second]).tolist() == [0, 1]

@@ -10,8 +10,9 @@ from fakevoice import lookup
 from fakevoice.bootstrap import bootstrap_interval
 from fakevoice.config import Config
 from fakevoice.ensemble import STACK, Blend, cross_fit, fit_blend
+from fakevoice.expectation import replay_tests
 from fakevoice.places import Paths
-from fakevoice.prior import adjust, draw_tests, estimate_shares, resample_by_weight, share_errors
+from fakevoice.prior import estimate_shares, resample_by_weight
 from fakevoice.scenes import first_group
 from fakevoice.shares import Shares
 from fakevoice.shortcuts import scene_weights
@@ -32,10 +33,10 @@ def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.
     table, by_fold = _member_tables(alone | {"ensemble": probability}, target, fold, rows, config)
     simulated = fit_blend(oof[rows], target[rows], members, config)
     joint = cross_fit_combinations(oof, target, fold, members, config, rows)
-    shares = _shares(simulated, joint[rows], target[rows], fold[rows], paths, config)
+    shares = _shares(simulated, paths, config)
     blend, groups = simulated.at_shares(shares.expected), first_group(scenes, voices)
     test = _test_probability(blend, paths, config)
-    summary = all_scores((probability, joint, target, groups), rows, shares, len(test), config)
+    summary = all_scores((probability, joint, target, fold, groups), rows, shares, len(test), config)
     summary["parts"] = _parts(probability[rows], target[rows], groups[rows], config)
     summary |= {"shares": shares.of_outputs(config.outputs).to_dict(), "combinations": shares.to_dict()}
     files = {"ensemble.json": blend.to_dict(), "config.json": config.model_dump(mode="json"), "metrics.json": summary}
@@ -94,34 +95,25 @@ def cross_fit_combinations(
     return cross_fit(oof, target, fold, members, config, rows, answer)
 
 
-def _shares(
-    blend: Blend, joint: np.ndarray, target: np.ndarray, fold: np.ndarray, paths: Paths, config: Config
-) -> Shares:
+def _shares(blend: Blend, paths: Paths, config: Config) -> Shares:
     """How often each combination is heard: in the scenes, and by what the unlabeled clips show.
 
     Each fold model's answer is counted by itself: it is for single models that the calibration was fitted.
 
-    Args:
-        joint, target, fold: of the scenes that the ensemble is judged by; `joint` as of `cross_fit_combinations`.
-
     Returns:
-        What is expected is what is simulated, without errors, unless scenes were simulated and there are unlabeled
-        clips.
+        What is expected is what is simulated unless scenes were simulated and there are unlabeled clips.
     """
     combinations, simulated = np.array(blend.combinations), np.array(blend.simulated)
-    known = Shares(combinations, simulated, simulated, np.empty((0, len(simulated))))
     if not config.scenes.states or not (paths.stage(STACK) / "unlabeled.npy").is_file():
-        return known
+        return Shares(combinations, simulated, simulated, 0)
     chains = load_logits(paths, blend.members, "unlabeled", axis=2)  # (n_folds, n_clips, n_members, n_outputs)
-    counted = blend.combination_probability(chains.reshape(-1, *chains.shape[2:]), combinations)
-    weight = config.ensemble.pseudo_share
-    expected = estimate_shares(counted, simulated, weight)
-    errors = share_errors(joint, known.heard(target), fold, chains.shape[1], weight, config.seed)
-    return Shares(combinations, simulated, expected, errors)
+    answers = blend.combination_probability(chains.reshape(-1, *chains.shape[2:]), combinations)
+    expected = estimate_shares(answers, simulated, config.ensemble.pseudo_share)
+    return Shares(combinations, simulated, expected, chains.shape[1])
 
 
 def all_scores(
-    simulated: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    simulated: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     rows: np.ndarray,
     shares: Shares,
     n_test: int,
@@ -130,20 +122,24 @@ def all_scores(
     """The metric's name and, as ``<condition>_score``, ``_low`` and ``_high``, its values and 95 % intervals.
 
     Conditions are ``oof``, on the scenes as simulated; ``discounted``, on `rows` where those are others; and
-    ``expected``, with combinations of labels as frequent as is expected.
+    ``expected``, on tests as they may come. Where shares were counted, ``count_errors`` tells how far each output's
+    was off in these tests, root mean square.
 
     Args:
-        simulated: cross-fitted probability of outputs and of combinations, target and group of all scenes.
+        simulated: cross-fitted probability of outputs and of combinations, target, fold and group of all scenes.
         rows: as of `judged_rows`.
         n_test: clips of the test; as many as `rows` if 0.
     """
-    probability, joint, target, groups = simulated
+    probability, joint, target, fold, groups = simulated
     summary = _scores(probability, target, groups, rows, config)
-    if len(shares.errors):
-        adjusted = adjust(joint[rows], shares.expected, shares.simulated) @ shares.combinations
-        return summary | _expected(adjusted, target[rows], groups[rows], shares, n_test or len(rows), config)
-    last = "discounted" if "discounted_score" in summary else "oof"
-    return summary | {f"expected_{end}": summary[f"{last}_{end}"] for end in ("score", "low", "high")}
+    if not shares.n_counted:
+        last = "discounted" if "discounted_score" in summary else "oof"
+        return summary | {f"expected_{end}": summary[f"{last}_{end}"] for end in ("score", "low", "high")}
+    tests = replay_tests(joint[rows], target[rows], fold[rows], groups[rows], shares, n_test or len(rows), config)
+    low, high = np.nanquantile(tests.scores, [0.025, 0.975])
+    ends = {"expected_score": float(np.nanmean(tests.scores)), "expected_low": float(low), "expected_high": float(high)}
+    off = np.sqrt(np.square(tests.errors @ shares.combinations).mean(axis=0))
+    return summary | ends | {"count_errors": dict(zip(config.outputs, off.tolist(), strict=True))}
 
 
 def _scores(probability: np.ndarray, target: np.ndarray, groups: np.ndarray, rows: np.ndarray, config: Config) -> dict:
@@ -172,29 +168,6 @@ def _parts(probability: np.ndarray, target: np.ndarray, groups: np.ndarray, conf
             {"measure": name, "value": measure(target, probability), "low": low, "high": high, "outputs": outputs}
         )
     return parts
-
-
-def _expected(
-    probability: np.ndarray,
-    target: np.ndarray,
-    groups: np.ndarray,
-    shares: Shares,
-    n_clips: int,
-    config: Config,
-) -> dict:
-    """Score on tests as they may come, their mean and the ends of the 95 % interval.
-
-    Args:
-        probability, target, groups: of the scenes judged by; probabilities at the expected shares.
-        shares: with errors.
-        n_clips: of the test.
-    """
-    measure = lookup.load("metrics", config.metric).measure
-    heard, n_draws = shares.heard(target), config.ensemble.n_bootstrap
-    tests = draw_tests(heard, groups, shares.expected, shares.errors, n_clips, n_draws, config.seed)
-    found = np.array([measure(target[rows], probability[rows]) for rows in tests])
-    low, high = np.nanquantile(found, [0.025, 0.975])
-    return {"expected_score": float(np.nanmean(found)), "expected_low": float(low), "expected_high": float(high)}
 
 
 def _member_tables(
@@ -242,13 +215,13 @@ def _report(table: pd.DataFrame, by_fold: pd.DataFrame, summary: dict, config: C
     if simulated and config.ensemble.discount_shortcuts:
         conditions["discounted"] = "where how a voice was recorded tells no label, as in the table"
     if simulated:
-        conditions["expected"] = "there, with classes as frequent as below: the score to expect"
+        conditions["expected"] = "on tests of few sources, counted as below: the score to expect"
     for name, condition in conditions.items():
         low, high = summary[f"{name}_low"], summary[f"{name}_high"]
         print(f"{config.metric} {summary[f'{name}_score']:.4f} (95 % interval {low:.4f} to {high:.4f}), {condition}")
     if simulated:
         for output, share in summary["shares"].items():
-            off = f" ± {share['error']:.3f}" if "error" in share else ""
+            off = f" ± {summary['count_errors'][output]:.3f}" if "count_errors" in summary else ""
             print(f"  {output} in {share['expected']:.3f}{off} of the clips (simulated {share['simulated']:.3f})")
         print(f"  {_told(Shares.from_dict(summary['combinations']), config.outputs)}")
         print("all on scenes of groups that no model saw; they assume noises, rooms and codecs like the simulated ones")

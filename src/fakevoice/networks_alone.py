@@ -47,7 +47,7 @@ def without_stacker(run: Run) -> NetworksAlone:
     joint = cross_fit_combinations(oof, target, fold, members, config, rows)
     shares = Shares.from_dict(run.metrics["combinations"])
     blend, groups = simulated.at_shares(shares.expected), first_group(run.scenes, run.voices)
-    scores = all_scores((probability, joint, target, groups), rows, shares, len(run.test_probability), config)
+    scores = all_scores((probability, joint, target, fold, groups), rows, shares, len(run.test_probability), config)
     whole = label_and_probability(run.oof, config.outputs)[1]
     scores |= paired_difference(target[rows], probability[rows], whole[rows], groups[rows], run)
     return NetworksAlone(simulated, blend, rows, scores, _by_output(target[rows], probability[rows], run))

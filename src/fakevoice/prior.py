@@ -12,7 +12,7 @@ import numpy as np
 N_ITERATIONS = 500
 TOLERANCE = 1e-7
 LEAST = 0.02  # no combination is ever held to be rarer
-N_COUNTS = 40  # draws from each fold
+CONCENTRATION = 20  # of a Dirichlet distribution: an output's share is off by some .11
 
 
 def estimate_shares(probability: np.ndarray, simulated: np.ndarray, pseudo_share: float) -> np.ndarray:
@@ -39,32 +39,6 @@ def estimate_shares(probability: np.ndarray, simulated: np.ndarray, pseudo_share
     return shares
 
 
-def share_errors(
-    probability: np.ndarray, heard: np.ndarray, fold: np.ndarray, n_clips: int, pseudo_share: float, seed: int
-) -> np.ndarray:
-    """How far off `estimate_shares` is on clips that sound unlike all that was learned from.
-
-    Voices of a fold held back may all seem more real than they are; the estimate takes that for more real voices.
-
-    Args:
-        probability: (n_scenes, n_combinations), each by a blend that was fitted without its fold.
-        heard: (n_scenes,) int, the combination that is right.
-        fold: (n_scenes,) int.
-        n_clips: how many are counted at a time.
-        pseudo_share: as in `estimate_shares`.
-
-    Returns:
-        (n_draws, n_combinations) float64, what was counted less what was there.
-    """
-    rng, n = np.random.default_rng([seed, 10]), probability.shape[1]
-    simulated, errors = np.bincount(heard, minlength=n) / len(heard), []
-    for index in np.repeat(np.unique(fold), N_COUNTS):
-        rows = rng.choice(np.flatnonzero(fold == index), n_clips)
-        there = np.bincount(heard[rows], minlength=n) / n_clips
-        errors.append(estimate_shares(probability[rows], simulated, pseudo_share) - there)
-    return np.array(errors)
-
-
 def adjust(probability: np.ndarray, shares: np.ndarray, simulated: np.ndarray) -> np.ndarray:
     """Probabilities (n_clips, n_combinations) where combinations are as frequent as `shares` says."""
     moved = probability * (shares / simulated)
@@ -86,32 +60,33 @@ def resample_to_shares(heard: np.ndarray, shares: np.ndarray, seed: int) -> np.n
 
 def draw_tests(
     heard: np.ndarray,
+    fold: np.ndarray,
     groups: np.ndarray,
-    shares: np.ndarray,
-    errors: np.ndarray,
+    simulated: np.ndarray,
     n_clips: int,
     n_draws: int,
     seed: int,
 ) -> Iterator[np.ndarray]:
-    """Tests as they may come: other voices, and shares as far from those that were counted as counts are off.
+    """Tests as they may come: all clips from one fold, and its groups and combinations as frequent as chance has it.
 
-    Voices are drawn by the Bayesian bootstrap of their groups (Rubin, "The Bayesian bootstrap", 1981).
+    A test has few sources. Its voices may all seem more real than they are, as those of one fold may; folds together
+    make up for one another.
 
     Args:
         heard: (n_scenes,) int, the combination of each.
-        groups: (n_scenes,) what errs together.
-        shares: (n_combinations,) as counted.
-        errors: (n_counts, n_combinations) of `share_errors`, one of which is taken back in each test.
+        fold: (n_scenes,) int; folds take turns.
+        groups: (n_scenes,) what errs together; weighed by the Bayesian bootstrap (Rubin 1981).
+        simulated: (n_combinations,) shares among the scenes, around which those of tests lie.
         n_clips: how many clips a test has.
 
     Yields:
         (n_clips,) int row numbers.
     """
     rng, (names, group) = np.random.default_rng([seed, 11]), np.unique(groups, return_inverse=True)
-    for _ in range(n_draws):
-        weight = rng.exponential(size=len(names))[group]
-        drawn = _possible(shares - errors[rng.integers(len(errors))])
-        yield rng.choice(len(heard), n_clips, p=_chances(heard, drawn, weight))
+    for index in np.resize(np.unique(fold), n_draws):
+        weight = rng.exponential(size=len(names))[group] * (fold == index)
+        shares = rng.dirichlet(CONCENTRATION * simulated)
+        yield rng.choice(len(heard), n_clips, p=_chances(heard, shares, weight))
 
 
 def _possible(shares: np.ndarray) -> np.ndarray:

@@ -14,29 +14,27 @@ class Shares:
     Attributes:
         combinations: (n_combinations, n_outputs) of 0 and 1.
         simulated, expected: (n_combinations,) that sum to 1.
-        errors: (n_counts, n_combinations) of such counts on folds held back; without rows where nothing was counted.
+        n_counted: clips in which they were counted; 0 where the expected ones are the simulated ones.
     """
 
     combinations: np.ndarray
     simulated: np.ndarray
     expected: np.ndarray
-    errors: np.ndarray
+    n_counted: int
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Shares":
         """The reverse of `to_dict`."""
-        arrays = {name: np.array(value, float) for name, value in values.items()}
-        return cls(arrays["combinations"].astype(int), arrays["simulated"], arrays["expected"], arrays["errors"])
+        arrays = {name: np.array(values[name]) for name in ("combinations", "simulated", "expected")}
+        return cls(n_counted=values["n_counted"], **arrays)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {name: array.tolist() for name, array in vars(self).items()}
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
 
     def of_outputs(self, outputs: list[str]) -> pd.DataFrame:
-        """The same of each output: rows simulated, expected and, where there is one, error (root mean square)."""
+        """The same of each output: rows simulated and expected."""
         rows = {name: getattr(self, name) @ self.combinations for name in ("simulated", "expected")}
-        if len(self.errors):
-            rows["error"] = np.sqrt(np.square(self.errors @ self.combinations).mean(axis=0))
         return pd.DataFrame(rows, outputs).T
 
     def heard(self, target: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ def code(config: Config) -> list[str]:
     shared = [
         "ensemble",
         "ensemble_runs",
+        "expectation",
         "shares",
         "shortcuts",
         "bootstrap",

@@ -1,0 +1,57 @@
+"""The score to expect: tests replayed in folds, from the count to the score."""
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from fakevoice.config import load_config
+from fakevoice.expectation import Replays, replay_tests
+from fakevoice.shares import Shares
+
+COMBINATIONS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+SIMULATED = np.full(4, 0.25)
+N_COUNTED, N_TEST = 200, 400
+
+
+def scenes(n_scenes: int, moved: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Probability of each combination, labels, fold and group; those of fold 0 sound more real than they are."""
+    rng = np.random.default_rng(0)
+    heard, fold = rng.integers(0, 4, n_scenes), np.arange(n_scenes) % 4
+    evidence = rng.standard_normal((n_scenes, 4)) + 1.5 * np.eye(4)[heard]
+    evidence[fold == 0] += moved * np.array([0, 1, -1, 0])
+    return softmax(1.5 * evidence, axis=1), COMBINATIONS[heard], fold, np.arange(n_scenes) % 40
+
+
+def counted(*expected: float) -> Shares:
+    return Shares(COMBINATIONS, SIMULATED, np.array(expected), N_COUNTED)
+
+
+def replay(moved: float, shares: Shares, *overrides: str) -> Replays:
+    return replay_tests(
+        *scenes(8000, moved), shares, N_TEST, load_config("demo", ["ensemble.n_bootstrap=60", *overrides])
+    )
+
+
+def test_as_many_tests_as_asked_for_and_the_same_again():
+    found, again = (replay(0.0, counted(*SIMULATED)) for _ in range(2))
+    assert found.scores.shape == (60,) and found.errors.shape == (60, 4)
+    assert found.errors.sum(axis=1) == pytest.approx(0)
+    assert np.array_equal(found.scores, again.scores) and np.array_equal(found.errors, again.errors)
+
+
+def test_a_count_like_that_of_the_fold_that_sounds_otherwise_is_trusted_less():
+    too_real, too_fake = (replay(1.5, counted(*shares)) for shares in ((0.2, 0.5, 0.1, 0.2), (0.2, 0.1, 0.5, 0.2)))
+    off = [(tests.errors @ COMBINATIONS)[:, 1].mean() for tests in (too_real, too_fake)]
+    assert off[0] > 0.08 and abs(off[1]) < 0.06
+    assert too_real.scores.mean() > too_fake.scores.mean() + 0.02
+
+
+def test_a_count_is_believed_where_all_folds_sound_alike():
+    found = replay(0.0, counted(0.2, 0.5, 0.1, 0.2), "ensemble.pseudo_share=0")
+    assert np.abs(found.errors.mean(axis=0)).max() < 0.03
+
+
+def test_a_count_that_the_simulated_shares_hold_fast_is_off_by_what_tests_differ():
+    plain, fast = (replay(0.0, counted(*SIMULATED), f"ensemble.pseudo_share={weight}") for weight in (0, 1000))
+    assert np.square(fast.errors).mean() > 2 * np.square(plain.errors).mean()
+    assert fast.scores.mean() > plain.scores.mean()
