@@ -18,7 +18,7 @@ from fakevoice.errors import FakevoiceError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # librosa's and the ONNX exporter's of their own imports
 FOLDER = REPOSITORY / "benchmarks"
-SHARED = {"all", "made", "rows", "timing", "score_peers"}
+SHARED = {"all", "made", "rows", "timing", "score_peers", "promise"}
 THEMES = sorted(file.stem for file in FOLDER.glob("*.py") if file.stem not in SHARED)
 MODULES = [*THEMES, "made", "rows", "timing", "all"]
 FAKE_THEME = """

@@ -27,9 +27,27 @@ def counted(*expected: float) -> Shares:
 
 
 def replay(moved: float, shares: Shares, *overrides: str) -> Replays:
-    return replay_tests(
-        *scenes(8000, moved), shares, N_TEST, load_config("demo", ["ensemble.n_bootstrap=60", *overrides])
-    )
+    """Those of the replays whose count is like the one of `shares`."""
+    config = load_config("demo", ["ensemble.n_bootstrap=60", *overrides])
+    return replay_tests(*scenes(8000, moved), shares, N_TEST, config).like(shares.expected)
+
+
+def test_of_all_tests_those_with_the_nearest_counts_are_kept():
+    rng = np.random.default_rng(0)
+    counts = rng.dirichlet(np.ones(4), 40)
+    replays = Replays(np.arange(40.0), counts, counts - SIMULATED)
+    found = replays.like(SIMULATED)
+    far = np.square(counts - SIMULATED).sum(axis=1)
+    assert sorted(found.scores) == sorted(np.argsort(far)[:10])
+    assert np.array_equal(found.counts - SIMULATED, found.errors)
+    mean, low, high = found.summary()
+    assert mean == pytest.approx(found.scores.mean()) and found.scores.min() <= low < mean < high <= found.scores.max()
+
+
+def test_a_test_without_a_value_does_not_cost_the_others():
+    replays = Replays(np.array([0.1, np.nan, 0.3, 0.2]), np.tile(SIMULATED, (4, 1)), np.zeros((4, 4)))
+    assert replays.summary() == pytest.approx((0.2, 0.105, 0.295))
+    assert len(replays.like(SIMULATED).scores) == 1
 
 
 def test_as_many_tests_as_asked_for_and_the_same_again():

@@ -135,9 +135,9 @@ def all_scores(
     if not shares.n_counted:
         last = "discounted" if "discounted_score" in summary else "oof"
         return summary | {f"expected_{end}": summary[f"{last}_{end}"] for end in ("score", "low", "high")}
-    tests = replay_tests(joint[rows], target[rows], fold[rows], groups[rows], shares, n_test or len(rows), config)
-    low, high = np.nanquantile(tests.scores, [0.025, 0.975])
-    ends = {"expected_score": float(np.nanmean(tests.scores)), "expected_low": float(low), "expected_high": float(high)}
+    replays = replay_tests(joint[rows], target[rows], fold[rows], groups[rows], shares, n_test or len(rows), config)
+    tests = replays.like(shares.expected)
+    ends = {f"expected_{end}": value for end, value in zip(("score", "low", "high"), tests.summary(), strict=True)}
     off = np.sqrt(np.square(tests.errors @ shares.combinations).mean(axis=0))
     return summary | ends | {"count_errors": dict(zip(config.outputs, off.tolist(), strict=True))}
 

@@ -15,20 +15,37 @@ from fakevoice.prior import adjust, draw_tests, estimate_shares
 from fakevoice.progress import track
 from fakevoice.shares import Shares
 
-N_REPLAYS = 4  # for each that is kept
+N_REPLAYS = 4  # for each whose count is like the one at hand
 
 
 @dataclass(frozen=True, eq=False)
 class Replays:
-    """Tests whose count came out most like that of the unlabeled clips.
+    """What came of tests.
 
     Attributes:
         scores: (n_tests,) float64, the metric; nan where it has no value.
-        errors: (n_tests, n_combinations) float64, shares as counted less what was there.
+        counts: (n_tests, n_combinations) float64, shares as counted in each test's unlabeled clips.
+        errors: the same shape, as counted less what was there.
     """
 
     scores: np.ndarray
+    counts: np.ndarray
     errors: np.ndarray
+
+    def like(self, count: np.ndarray) -> "Replays":
+        """The part of the tests whose counts came out most like this one, (n_combinations,).
+
+        Source: approximate Bayesian computation by rejection, Beaumont, Zhang & Balding, "Approximate Bayesian
+        computation in population genetics", Genetics 162, 2002.
+        """
+        distance = np.square(self.counts - count).sum(axis=1)
+        nearest = np.argsort(distance, kind="stable")[: max(len(distance) // N_REPLAYS, 1)]
+        return Replays(self.scores[nearest], self.counts[nearest], self.errors[nearest])
+
+    def summary(self) -> tuple[float, float, float]:
+        """Mean of the scores, and the ends of the interval that holds 95 % of them."""
+        low, high = np.nanquantile(self.scores, [0.025, 0.975])
+        return float(np.nanmean(self.scores)), float(low), float(high)
 
 
 def replay_tests(
@@ -40,27 +57,24 @@ def replay_tests(
     n_test: int,
     config: Config,
 ) -> Replays:
-    """Count, adjust and score in tests drawn from one fold each, and keep those with the count of the unlabeled clips.
+    """Draw tests from one fold each, count in their unlabeled clips, adjust the rest and score it.
 
     Args:
         joint: (n_scenes, n_combinations) probabilities at the simulated shares, each by a blend fitted without its
             fold.
         target: (n_scenes, n_outputs) of 0 and 1.
         fold, groups: (n_scenes,), as for `draw_tests`.
-        shares: counted in unlabeled clips.
-        n_test: clips of a test that are scored, beside as many to count in as there are unlabeled ones.
+        shares: counted in unlabeled clips; each test has as many of them.
+        n_test: clips of a test that are scored.
 
     Returns:
-        As many tests as `n_bootstrap` asks for.
-
-    Source: approximate Bayesian computation by rejection, Beaumont, Zhang & Balding, "Approximate Bayesian computation
-    in population genetics", Genetics 162, 2002.
+        N_REPLAYS times as many tests as `n_bootstrap` asks for.
     """
     measure, weight = lookup.load("metrics", config.metric).measure, config.ensemble.pseudo_share
-    n_kept, n_clips, heard = config.ensemble.n_bootstrap, shares.n_counted + n_test, shares.heard(target)
+    heard, n_draws = shares.heard(target), N_REPLAYS * config.ensemble.n_bootstrap
+    tests = draw_tests(heard, fold, groups, shares.simulated, shares.n_counted + n_test, n_draws, config.seed)
     scores, counts, errors = [], [], []
-    tests = draw_tests(heard, fold, groups, shares.simulated, n_clips, N_REPLAYS * n_kept, config.seed)
-    for rows in track(tests, N_REPLAYS * n_kept, "the score to expect", "tests"):
+    for rows in track(tests, n_draws, "the score to expect", "tests"):
         unlabeled, test = np.split(rows, [shares.n_counted])
         count = estimate_shares(joint[unlabeled], shares.simulated, weight)
         there = np.bincount(heard[unlabeled], minlength=len(count)) / len(unlabeled)
@@ -68,5 +82,4 @@ def replay_tests(
         scores.append(measure(target[test], probability))
         counts.append(count)
         errors.append(count - there)
-    nearest = np.argsort(np.square(np.array(counts) - shares.expected).sum(axis=1), kind="stable")[:n_kept]
-    return Replays(np.array(scores)[nearest], np.array(errors)[nearest])
+    return Replays(np.array(scores), np.array(counts), np.array(errors))
