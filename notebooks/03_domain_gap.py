@@ -407,17 +407,18 @@ else:
 #
 # ## What the expected score assumes
 #
-# That noises, rooms, codecs and voices of the test are as hard as those of the scenes, that how a voice was recorded
-# tells nothing of its label (where shortcuts are discounted), and that the shares of the classes are those of the
-# table, give or take the error that such counts have on folds held back. The sections above are the evidence against
-# the first: the AUC that tells scenes from unlabeled clips, and the slope over the quarters. The interval of the
-# expected score counts which groups and which shares were drawn, and nothing of that.
+# That noises, rooms and codecs of the test are as hard as those of the scenes, and that how a voice was recorded tells
+# nothing of its label (where shortcuts are discounted). It is the mean over tests with voices of one fold, of those
+# whose count of the classes came out most like the count in the unlabeled clips; `error` says how far off such counts
+# were. The sections above are the evidence against the assumption: the AUC that tells scenes from unlabeled clips, and
+# the slope over the quarters. The interval of the expected score holds nothing of that.
 
 # %%
-conditions = {"oof": "as simulated", "discounted": "shortcuts discounted", "expected": "there, at the shares below"}
+conditions = {"oof": "as simulated", "discounted": "shortcuts discounted", "expected": "on tests of few sources"}
 for name, what in conditions.items():
     if f"{name}_score" not in run.metrics:
         continue  # nothing was discounted
     low, score, high = (run.metrics[f"{name}_{end}"] for end in ("low", "score", "high"))
     print(f"{config.metric} {score:.4f}, 95 % interval {low:.4f} to {high:.4f}, {what}")
-display(pd.DataFrame(run.metrics["shares"]).T)
+shares_by_output = pd.DataFrame(run.metrics["shares"]).T
+display(shares_by_output.assign(error=pd.Series(run.metrics.get("count_errors", {}), dtype=float)))
