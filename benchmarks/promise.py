@@ -10,6 +10,7 @@ line itself never reads; without it, recording channels stand for sources. No la
 """
 
 import argparse
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +25,7 @@ from fakevoice.cache import CachedFeature
 from fakevoice.config import Config, load_config
 from fakevoice.ensemble import STACK, Blend, fit_blend
 from fakevoice.ensemble_runs import cross_fit_combinations
-from fakevoice.errors import DataError
+from fakevoice.errors import ArtefactError, DataError, FakevoiceError
 from fakevoice.expectation import Replays, replay_tests
 from fakevoice.extraction import pooled_names
 from fakevoice.folds import make_channels, read_folds
@@ -208,7 +209,10 @@ def main(arguments: list[str] | None = None) -> pd.DataFrame:
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     given = parser.parse_args(arguments)
     config = load_config(given.config, given.overrides)
-    parts = list(held_out_parts(load_material(config, given.sources), given.repeats))
+    material = load_material(config, given.sources)
+    if not all(material.n_clips()):
+        raise ArtefactError(f"{config.competition} has no unlabeled clips or no test: nothing is counted or replayed")
+    parts = list(held_out_parts(material, given.repeats))
     work = partial(ask, config=config, sources=given.sources)
     found = run_parallel(work, parts, "promise", "sets of sources")
     tests = pd.DataFrame([{"set": index, **test} for index, rows in enumerate(found) for test in rows])
@@ -217,4 +221,8 @@ def main(arguments: list[str] | None = None) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except FakevoiceError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fakevoice.config import REPOSITORY
-from fakevoice.errors import DataError
+from fakevoice.errors import ArtefactError, DataError
 
 _spec = importlib.util.spec_from_file_location("promise", REPOSITORY / "benchmarks" / "promise.py")
 promise = importlib.util.module_from_spec(_spec)
@@ -72,6 +72,12 @@ def test_a_clip_without_a_source_is_named(finished_run, tmp_path):
     file.write_text("id,source\nTRAIN_00000,a\n")
     with pytest.raises(DataError, match=r"59 training clips have no source .*TRAIN_00001"):
         promise.load_material(finished_run.config, file)
+
+
+def test_without_unlabeled_clips_nothing_is_asked(finished_run, monkeypatch):
+    monkeypatch.setattr(promise.Material, "n_clips", lambda self: (0, 16))
+    with pytest.raises(ArtefactError, match="demo has no unlabeled clips"):
+        promise.main(["--config", "demo", *finished_run.overrides])
 
 
 def test_what_is_told_is_counted():

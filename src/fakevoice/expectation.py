@@ -33,7 +33,7 @@ class Replays:
     errors: np.ndarray
 
     def like(self, count: np.ndarray) -> "Replays":
-        """The part of the tests whose counts came out most like this one, (n_combinations,).
+        """One in N_REPLAYS of the tests: those whose counts came out most like this one, (n_combinations,).
 
         Source: approximate Bayesian computation by rejection, Beaumont, Zhang & Balding, "Approximate Bayesian
         computation in population genetics", Genetics 162, 2002.
