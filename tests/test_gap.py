@@ -103,6 +103,13 @@ def test_predictions_are_those_that_the_shares_were_counted_from(run):
     assert all(0 < error < 1 for error in run.metrics["count_errors"].values())
 
 
+def test_shares_of_an_earlier_version_are_refused_by_what_mends_them(run):
+    saved = run.metrics["combinations"]
+    assert Shares.from_dict(saved).to_dict() == saved
+    with pytest.raises(ArtefactError, match=r"errors.*\./run\.sh ensemble"):
+        Shares.from_dict({name: saved[name] for name in ("combinations", "simulated", "expected")} | {"errors": []})
+
+
 def test_what_is_asked_for_is_what_tells_scenes_apart(run, monkeypatch):
     codec = run.scenes.set_index("scene")["codec"]
     assert (codec == "mp3").sum() > 3

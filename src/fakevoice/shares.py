@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fakevoice.errors import ArtefactError
+
 
 @dataclass(frozen=True, eq=False)
 class Shares:
@@ -24,9 +26,17 @@ class Shares:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Shares":
-        """The reverse of `to_dict`."""
-        arrays = {name: np.array(values[name]) for name in ("combinations", "simulated", "expected")}
-        return cls(n_counted=values["n_counted"], **arrays)
+        """The reverse of `to_dict`.
+
+        Raises:
+            ArtefactError: keys missing or unknown.
+        """
+        try:
+            return cls(
+                **{name: np.array(value) if isinstance(value, list) else value for name, value in values.items()}
+            )
+        except TypeError as error:
+            raise ArtefactError(f"the saved shares do not fit this version: {error}; ./run.sh ensemble") from error
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
