@@ -34,6 +34,11 @@ install() {
   echo "$wanted" > "$stamp"
 }
 
+# extras WORD...: what some commands need beside requirements.txt, unless the words ask for help alone
+extras() {
+  [[ " $* " == *" --help "* || " $* " == *" -h "* ]] || install requirements-extra.txt
+}
+
 # glibc would give the memory of every array back and ask for it anew, for up to a tenth of the time
 export MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=268435456 MALLOC_TOP_PAD_=16777216
 
@@ -44,9 +49,9 @@ case "${1:-}" in
     cd "$here"
     exec "$python" -m pytest -n auto --dist loadfile --no-loadscope-reorder "${@:2}" ;;
   bench)  # ONNX Runtime, beside which it measures, is an extra
-    install requirements-extra.txt
+    extras "$@"
     exec "$python" "$here/benchmarks/all.py" "${@:2}" ;;
   notebooks | export)  # so are JupyterLab and what writes ONNX
-    install requirements-extra.txt ;;
+    extras "$@" ;;
 esac
 exec "$python" -m fakevoice "$@"

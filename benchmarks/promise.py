@@ -23,8 +23,7 @@ from fakevoice import lookup
 from fakevoice.analysis import Run, load_run
 from fakevoice.cache import CachedFeature
 from fakevoice.config import Config, load_config
-from fakevoice.ensemble import STACK, Blend, fit_blend
-from fakevoice.ensemble_runs import cross_fit_combinations
+from fakevoice.ensemble import STACK, Blend, cross_fit, fit_blend
 from fakevoice.errors import ArtefactError, DataError, FakevoiceError
 from fakevoice.expectation import Replays, replay_tests
 from fakevoice.extraction import pooled_names
@@ -147,10 +146,10 @@ def ask(held_out: frozenset[str], config: Config, sources: Path | None) -> list[
         of_new.append(predict_logits(boosters, material.columns[new], material.names)[:, None])
     rows = material.judged(known, ~material.sources.isin(held_out).to_numpy())
     blend = fit_blend(logits[rows], target[rows], [STACK], run.config)
-    joint, group = cross_fit_combinations(logits, target, fold, [STACK], run.config, rows), material.group[known]
+    fitted = cross_fit(logits, target, fold, [STACK], run.config, rows)
     simulated, (n_unlabeled, n_test) = np.array(blend.simulated), material.n_clips()
     shares = Shares(np.array(blend.combinations), simulated, simulated, n_unlabeled)
-    replays = replay_tests(joint[rows], target[rows], fold[rows], group[rows], shares, n_test, run.config)
+    replays = replay_tests(fitted, material.group[known], rows, shares, n_test, run.config)
     return list(_tests(material, new, np.array(of_new), blend, replays))
 
 
@@ -176,7 +175,8 @@ def _tests(
                 single[unlabeled].reshape(-1, len(combinations)), simulated, config.ensemble.pseudo_share
             )
             expected, low, high = replays.like(count).summary()
-            measured = measure(target[test], adjust(together[test], count, simulated) @ combinations)
+            probability = blend.probability_of_outputs(adjust(together[test], count, simulated), combinations)
+            measured = measure(target[test], probability)
             yield {"tests": kind, "measured": measured, "expected": expected, "low": low, "high": high}
 
 

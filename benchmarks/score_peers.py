@@ -133,7 +133,7 @@ def _member(
     """One member as an ensemble of its own: cross-fitted out of fold, on the test at the shares of the whole."""
     logits = table[[f"logit_{name}_{output}" for output in ours.outputs]].to_numpy(float)[:, None]
     label, _ = label_and_probability(table, ours.outputs)
-    oof = cross_fit(logits, label, table["fold"].to_numpy(int), [name], ours, rows)[rows]
+    oof = cross_fit(logits, label, table["fold"].to_numpy(int), [name], ours, rows).probability()[rows]
     blend = fit_blend(logits[rows], whole.label, [name], ours).at_shares(shares)
     places = paths(ours)
     file = places.stage(STACK) / "test.npy" if name == STACK else places.stage("train") / f"test-{name}.npy"

@@ -274,6 +274,13 @@ def test_bench_installs_extras_once_and_hands_over(checkout):
     assert asked(checkout, "bench") == ["benchmarks/all.py"]
 
 
+@pytest.mark.parametrize("command", ["bench", "notebooks", "export"])
+def test_help_waits_for_no_extras(checkout, command):
+    for word in ("--help", "-h"):
+        assert not any("requirements-extra.txt" in line for line in asked(checkout, command, word))
+    assert "-r requirements-extra.txt" in asked(checkout, command, "--helpful")
+
+
 @pytest.mark.parametrize("included", ["requirements.txt", "requirements-extra.txt", "requirements-dev.txt"])
 def test_what_is_included_makes_an_installation_old(checkout, included):
     asked(checkout, "test")

@@ -66,7 +66,7 @@ def test_few_clips_of_many_classes_do_not_fit_noise(config):
     logits = 2 * target[:, None] - 1 + rng.normal(0, 1.2, (700, 3, n_classes))
     fold = np.arange(700) // n_classes % 5
     many = config.model_copy(update={"task": "multiclass", "classes": list("abcdefg"), "ensemble": Ensemble()})
-    right = cross_fit(logits, target, fold, MEMBERS, many).argmax(axis=1) == truth
+    right = cross_fit(logits, target, fold, MEMBERS, many).probability().argmax(axis=1) == truth
     assert right.mean() >= (logits.mean(axis=1).argmax(axis=1) == truth).mean() - 0.01
 
 
@@ -139,23 +139,25 @@ def test_probability_by_hand(blend):
 
 
 def test_no_row_is_scored_by_a_blend_that_saw_its_fold(logits, target, config):
-    honest = cross_fit(logits, target, FOLD, MEMBERS, config)
+    honest = cross_fit(logits, target, FOLD, MEMBERS, config).probability()
     for index in range(3):
         held_out = np.equal(FOLD, index)
         poisoned = np.where(held_out[:, None], 1 - target, target)
-        after = cross_fit(logits, poisoned, FOLD, MEMBERS, config)
+        after = cross_fit(logits, poisoned, FOLD, MEMBERS, config).probability()
         assert np.array_equal(after[held_out], honest[held_out])
         assert not np.allclose(after[~held_out], honest[~held_out])
 
 
 def test_blends_are_fitted_on_the_rows_asked_for_and_score_all(logits, target, config):
     half = np.flatnonzero(np.arange(len(target)) % 2 == 0)
-    asked = cross_fit(logits, target, FOLD, MEMBERS, config, half)
+    asked = cross_fit(logits, target, FOLD, MEMBERS, config, half).probability()
     others = np.setdiff1d(np.arange(len(target)), half)
     poisoned = target.copy()
     poisoned[others] = 1 - poisoned[others]
-    assert np.array_equal(cross_fit(logits, poisoned, FOLD, MEMBERS, config, half), asked)
-    assert np.isfinite(asked).all() and not np.allclose(asked, cross_fit(logits, target, FOLD, MEMBERS, config))
+    assert np.array_equal(cross_fit(logits, poisoned, FOLD, MEMBERS, config, half).probability(), asked)
+    assert np.isfinite(asked).all() and not np.allclose(
+        asked, cross_fit(logits, target, FOLD, MEMBERS, config).probability()
+    )
 
 
 def test_other_shares_move_the_probabilities_and_the_prior(blend, logits):

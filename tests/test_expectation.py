@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy.special import softmax
 
 from fakevoice.config import load_config
+from fakevoice.ensemble import Blend, CrossFitted
 from fakevoice.expectation import Replays, replay_tests
 from fakevoice.shares import Shares
 
@@ -13,23 +13,33 @@ SIMULATED = np.full(4, 0.25)
 N_COUNTED, N_TEST = 200, 400
 
 
-def scenes(n_scenes: int, moved: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Probability of each combination, labels, fold and group; those of fold 0 sound more real than they are."""
+def blend(scale: float) -> Blend:
+    """Of two members whose four logits are evidence of one combination each, with a temperature on top."""
+    temperature = {"calibrator": "temperature", "parameters": [{"scale": scale}] * 2}
+    shares = {"simulated": SIMULATED.tolist(), "shares": SIMULATED.tolist(), "prior": [0.5, 0.5]}
+    known = {"combinations": COMBINATIONS.tolist(), "weights": (1.5 * np.eye(4)).tolist(), "intercepts": [0.0] * 4}
+    return Blend(["a", "b"], **known, **temperature, **shares, task="multilabel")
+
+
+def scenes(n_scenes: int, moved: float, scales: list[float]) -> tuple[CrossFitted, np.ndarray, np.ndarray]:
+    """Scenes of which those of fold 0 sound more real than they are, with their groups and all their rows."""
     rng = np.random.default_rng(0)
     heard, fold = rng.integers(0, 4, n_scenes), np.arange(n_scenes) % 4
     evidence = rng.standard_normal((n_scenes, 4)) + 1.5 * np.eye(4)[heard]
     evidence[fold == 0] += moved * np.array([0, 1, -1, 0])
-    return softmax(1.5 * evidence, axis=1), COMBINATIONS[heard], fold, np.arange(n_scenes) % 40
+    blends = {index: blend(scale) for index, scale in enumerate(scales)}
+    fitted = CrossFitted(blends, evidence.reshape(-1, 2, 2), COMBINATIONS[heard], fold)
+    return fitted, np.arange(n_scenes) % 40, np.arange(n_scenes)
 
 
 def counted(*expected: float) -> Shares:
     return Shares(COMBINATIONS, SIMULATED, np.array(expected), N_COUNTED)
 
 
-def replay(moved: float, shares: Shares, *overrides: str) -> Replays:
+def replay(moved: float, shares: Shares, *overrides: str, scales: tuple[float, ...] = (1, 1, 1, 1)) -> Replays:
     """Those of the replays whose count is like the one of `shares`."""
     config = load_config("demo", ["ensemble.n_bootstrap=60", *overrides])
-    return replay_tests(*scenes(8000, moved), shares, N_TEST, config).like(shares.expected)
+    return replay_tests(*scenes(8000, moved, list(scales)), shares, N_TEST, config).like(shares.expected)
 
 
 def test_of_all_tests_those_with_the_nearest_counts_are_kept():
@@ -73,3 +83,13 @@ def test_a_count_that_the_simulated_shares_hold_fast_is_off_by_what_tests_differ
     plain, fast = (replay(0.0, counted(*SIMULATED), f"ensemble.pseudo_share={weight}") for weight in (0, 1000))
     assert np.square(fast.errors).mean() > 2 * np.square(plain.errors).mean()
     assert fast.scores.mean() > plain.scores.mean()
+
+
+def test_tests_are_answered_with_the_calibrator_of_their_fold():
+    """A temperature of 0 says .5 of everything, whose score is known; one fold of four has it, or all."""
+    plain, one, everywhere = (
+        replay(0.0, counted(*SIMULATED), scales=scales) for scales in ((1, 1, 1, 1), (0, 1, 1, 1), (0, 0, 0, 0))
+    )
+    assert (everywhere.scores > 0.25).all() and plain.scores.max() < 0.25
+    assert 0.05 < (one.scores > 0.25).mean() < 0.5
+    assert np.array_equal(everywhere.counts, plain.counts)  # it is counted before any calibrator

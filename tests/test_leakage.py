@@ -254,4 +254,4 @@ def test_the_blend_cannot_learn_shuffled_labels_either(finished_run):
     config = finished_run.config.model_copy(update={"metric": "auc", "ensemble": settings})
     measure = lookup.load("metrics", "auc").measure
     assert measure(target, fit_blend(logits, target, members, config).probability(logits)) > 0.55
-    assert abs(measure(target, cross_fit(logits, target, fold, members, config)) - 0.5) < 0.06
+    assert abs(measure(target, cross_fit(logits, target, fold, members, config).probability()) - 0.5) < 0.06

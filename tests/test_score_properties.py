@@ -235,7 +235,7 @@ def out_of_fold() -> tuple[np.ndarray, np.ndarray]:
 def scored(request) -> Callable[..., np.ndarray]:
     """`cross_fit` with each calibrator: logits, target, fold → probability."""
     config = load_config("demo", [f"ensemble.calibrator={request.param}"])
-    return lambda logits, target, fold: cross_fit(logits, target, fold, MEMBERS, config)
+    return lambda logits, target, fold: cross_fit(logits, target, fold, MEMBERS, config).probability()
 
 
 def test_no_calibrator_sees_what_it_scores(scored, out_of_fold):

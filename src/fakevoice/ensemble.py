@@ -74,10 +74,7 @@ class Blend:
         Returns:
             (n_clips, n_outputs) float64.
         """
-        blended = _log_odds(self._scores(logits), np.array(self.combinations, bool))
-        apply = lookup.load("calibrators", self.calibrator).apply
-        columns = [apply(parameters, blended[:, i]) for i, parameters in enumerate(self.parameters)]
-        return normalise(np.stack(columns, axis=1), self.task)
+        return self._calibrated(self._scores(logits), np.array(self.combinations))
 
     def combination_probability(self, logits: np.ndarray, combinations: np.ndarray) -> np.ndarray:
         """Probability of each of `combinations` (n_combinations, n_outputs), before any calibrator.
@@ -91,6 +88,10 @@ class Blend:
         said[:, [place[tuple(labels)] for labels in self.combinations]] = known + LEAST_PROBABILITY
         return said / said.sum(axis=1, keepdims=True)
 
+    def probability_of_outputs(self, joint: np.ndarray, combinations: np.ndarray) -> np.ndarray:
+        """As `probability`, from what `combination_probability` says or what was made of it: (n_clips, n_outputs)."""
+        return self._calibrated(np.log(joint), combinations)
+
     def at_shares(self, shares: np.ndarray) -> "Blend":
         """The same ensemble where each combination (n_combinations,) is as frequent as `shares` says."""
         intercepts = np.array(self.intercepts) + np.log(shares) - np.log(self.shares)
@@ -100,6 +101,45 @@ class Blend:
     def _scores(self, logits: np.ndarray) -> np.ndarray:
         """(n_clips, n_combinations), log-probabilities up to a constant of each clip."""
         return logits.reshape(len(logits), -1) @ np.array(self.weights).T + np.array(self.intercepts)
+
+    def _calibrated(self, scores: np.ndarray, combinations: np.ndarray) -> np.ndarray:
+        """(n_clips, n_outputs) from log-probabilities of combinations, up to a constant of each clip."""
+        blended = _log_odds(scores, combinations.astype(bool))
+        apply = lookup.load("calibrators", self.calibrator).apply
+        columns = [apply(parameters, blended[:, i]) for i, parameters in enumerate(self.parameters)]
+        return normalise(np.stack(columns, axis=1), self.task)
+
+
+@dataclass(frozen=True, eq=False)
+class CrossFitted:
+    """Clips, and for each fold the blend that was fitted without it.
+
+    Attributes:
+        blends: by fold.
+        logits: (n_clips, n_members, n_outputs) out-of-fold.
+        target: (n_clips, n_outputs) of 0 and 1.
+        fold: (n_clips,) int.
+    """
+
+    blends: dict[int, Blend]
+    logits: np.ndarray
+    target: np.ndarray
+    fold: np.ndarray
+
+    def probability(self) -> np.ndarray:
+        """(n_clips, n_outputs) float64, each clip's by the blend that was fitted without its fold."""
+        return self._answers(Blend.probability)
+
+    def combination_probability(self, combinations: np.ndarray) -> np.ndarray:
+        """As `Blend.combination_probability`, in the same way: (n_clips, n_combinations) float64."""
+        return self._answers(lambda blend, logits: blend.combination_probability(logits, combinations))
+
+    def _answers(self, ask: Callable[[Blend, np.ndarray], np.ndarray]) -> np.ndarray:
+        places = [np.flatnonzero(self.fold == index) for index in self.blends]
+        parts = [
+            ask(blend, self.logits[held_out]) for blend, held_out in zip(self.blends.values(), places, strict=True)
+        ]
+        return np.concatenate(parts)[np.argsort(np.concatenate(places))]
 
 
 def fit_blend(logits: np.ndarray, target: np.ndarray, members: list[str], config: Config) -> Blend:
@@ -201,22 +241,16 @@ def cross_fit(
     members: list[str],
     config: Config,
     rows: np.ndarray | None = None,
-    answer: Callable[[Blend, np.ndarray], np.ndarray] = Blend.probability,
-) -> np.ndarray:
-    """Probabilities of every row from a blend that was fitted without its fold.
+) -> CrossFitted:
+    """Fit one blend per fold, on the clips of all other folds.
 
     Args:
+        logits, target: as of `fit_blend`.
+        fold: (n_clips,) int.
         rows: (n_fitted,) int, what blends are fitted on, some rows more than once, others never; all once if None.
-        answer: what is asked of a blend about logits.
-
-    Returns:
-        (n_clips, n_outputs) float64, or as many columns as `answer` gives.
     """
-    rows, folds = np.arange(len(target)) if rows is None else rows, np.unique(fold)
-    parts, places = [], []
+    rows, folds, blends = np.arange(len(target)) if rows is None else rows, np.unique(fold), {}
     for index in track(folds, len(folds), f"ensemble: {' + '.join(members)}", "folds"):
-        held_out, others = fold == index, rows[fold[rows] != index]
-        blend = fit_blend(logits[others], hide(target, held_out)[others], members, config)
-        parts.append(answer(blend, logits[held_out]))
-        places.append(np.flatnonzero(held_out))
-    return np.concatenate(parts)[np.argsort(np.concatenate(places))]
+        others = rows[fold[rows] != index]
+        blends[int(index)] = fit_blend(logits[others], hide(target, fold == index)[others], members, config)
+    return CrossFitted(blends, logits, target, fold)

@@ -9,7 +9,7 @@ import pandas as pd
 from fakevoice import lookup
 from fakevoice.bootstrap import bootstrap_interval
 from fakevoice.config import Config
-from fakevoice.ensemble import STACK, Blend, cross_fit, fit_blend
+from fakevoice.ensemble import STACK, Blend, CrossFitted, cross_fit, fit_blend
 from fakevoice.expectation import replay_tests
 from fakevoice.places import Paths
 from fakevoice.prior import estimate_shares, resample_by_weight
@@ -28,15 +28,15 @@ def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.
     target, fold = targets(scenes["state"], config), scenes["fold"].to_numpy(np.int64)
     oof = load_logits(paths, members, "oof", axis=1)  # (n_scenes, n_members, n_outputs)
     rows = judged_rows(scenes, voices, fold, paths, config)
-    probability = cross_fit(oof, target, fold, members, config, rows)
-    alone = {m: cross_fit(oof[:, [i]], target, fold, [m], config, rows) for i, m in enumerate(members)}
+    fitted = cross_fit(oof, target, fold, members, config, rows)
+    probability = fitted.probability()
+    alone = {m: cross_fit(oof[:, [i]], target, fold, [m], config, rows).probability() for i, m in enumerate(members)}
     table, by_fold = _member_tables(alone | {"ensemble": probability}, target, fold, rows, config)
     simulated = fit_blend(oof[rows], target[rows], members, config)
-    joint = cross_fit_combinations(oof, target, fold, members, config, rows)
     shares = _shares(simulated, paths, config)
     blend, groups = simulated.at_shares(shares.expected), first_group(scenes, voices)
     test = _test_probability(blend, paths, config)
-    summary = all_scores((probability, joint, target, fold, groups), rows, shares, len(test), config)
+    summary = all_scores(fitted, groups, rows, shares, len(test), config)
     summary["parts"] = _parts(probability[rows], target[rows], groups[rows], config)
     summary |= {"shares": shares.of_outputs(config.outputs).to_dict(), "combinations": shares.to_dict()}
     files = {"ensemble.json": blend.to_dict(), "config.json": config.model_dump(mode="json"), "metrics.json": summary}
@@ -83,18 +83,6 @@ def load_logits(paths: Paths, members: list[str], split: str, axis: int) -> np.n
     return np.stack([read_array(file) for file in files], axis=axis)
 
 
-def cross_fit_combinations(
-    oof: np.ndarray, target: np.ndarray, fold: np.ndarray, members: list[str], config: Config, rows: np.ndarray
-) -> np.ndarray:
-    """As `cross_fit`, the probabilities of the combinations of labels that there are, (n_scenes, n_combinations)."""
-    combinations = np.unique(target[rows].astype(int), axis=0)
-
-    def answer(blend: Blend, logits: np.ndarray) -> np.ndarray:
-        return blend.combination_probability(logits, combinations)
-
-    return cross_fit(oof, target, fold, members, config, rows, answer)
-
-
 def _shares(blend: Blend, paths: Paths, config: Config) -> Shares:
     """How often each combination is heard: in the scenes, and by what the unlabeled clips show.
 
@@ -113,11 +101,7 @@ def _shares(blend: Blend, paths: Paths, config: Config) -> Shares:
 
 
 def all_scores(
-    simulated: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
-    rows: np.ndarray,
-    shares: Shares,
-    n_test: int,
-    config: Config,
+    scenes: CrossFitted, groups: np.ndarray, rows: np.ndarray, shares: Shares, n_test: int, config: Config
 ) -> dict:
     """The metric's name and, as ``<condition>_score``, ``_low`` and ``_high``, its values and 95 % intervals.
 
@@ -126,17 +110,15 @@ def all_scores(
     was off in these tests, root mean square.
 
     Args:
-        simulated: cross-fitted probability of outputs and of combinations, target, fold and group of all scenes.
+        scenes: all of them, and `groups` (n_scenes,) what errs together.
         rows: as of `judged_rows`.
         n_test: clips of the test; as many as `rows` if 0.
     """
-    probability, joint, target, fold, groups = simulated
-    summary = _scores(probability, target, groups, rows, config)
+    summary = _scores(scenes.probability(), scenes.target, groups, rows, config)
     if not shares.n_counted:
         last = "discounted" if "discounted_score" in summary else "oof"
         return summary | {f"expected_{end}": summary[f"{last}_{end}"] for end in ("score", "low", "high")}
-    replays = replay_tests(joint[rows], target[rows], fold[rows], groups[rows], shares, n_test or len(rows), config)
-    tests = replays.like(shares.expected)
+    tests = replay_tests(scenes, groups, rows, shares, n_test or len(rows), config).like(shares.expected)
     ends = {f"expected_{end}": value for end, value in zip(("score", "low", "high"), tests.summary(), strict=True)}
     off = np.sqrt(np.square(tests.errors @ shares.combinations).mean(axis=0))
     return summary | ends | {"count_errors": dict(zip(config.outputs, off.tolist(), strict=True))}

@@ -11,6 +11,7 @@ import numpy as np
 
 from fakevoice import lookup
 from fakevoice.config import Config
+from fakevoice.ensemble import CrossFitted
 from fakevoice.prior import adjust, draw_tests, estimate_shares
 from fakevoice.progress import track
 from fakevoice.shares import Shares
@@ -49,10 +50,9 @@ class Replays:
 
 
 def replay_tests(
-    joint: np.ndarray,
-    target: np.ndarray,
-    fold: np.ndarray,
+    scenes: CrossFitted,
     groups: np.ndarray,
+    rows: np.ndarray,
     shares: Shares,
     n_test: int,
     config: Config,
@@ -60,10 +60,8 @@ def replay_tests(
     """Draw tests from one fold each, count in their unlabeled clips, adjust the rest and score it.
 
     Args:
-        joint: (n_scenes, n_combinations) probabilities at the simulated shares, each by a blend fitted without its
-            fold.
-        target: (n_scenes, n_outputs) of 0 and 1.
-        fold, groups: (n_scenes,), as for `draw_tests`.
+        groups: (n_scenes,) what errs together.
+        rows: (n_drawn,) int, the scenes of which tests are drawn, some more than once, others never.
         shares: counted in unlabeled clips; each test has as many of them.
         n_test: clips of a test that are scored.
 
@@ -71,15 +69,18 @@ def replay_tests(
         N_REPLAYS times as many tests as `n_bootstrap` asks for.
     """
     measure, weight = lookup.load("metrics", config.metric).measure, config.ensemble.pseudo_share
+    target, fold, combinations = scenes.target[rows], scenes.fold[rows], shares.combinations
+    joint = scenes.combination_probability(combinations)[rows]
     heard, n_draws = shares.heard(target), N_REPLAYS * config.ensemble.n_bootstrap
-    tests = draw_tests(heard, fold, groups, shares.simulated, shares.n_counted + n_test, n_draws, config.seed)
+    tests = draw_tests(heard, fold, groups[rows], shares.simulated, shares.n_counted + n_test, n_draws, config.seed)
     scores, counts, errors = [], [], []
-    for rows in track(tests, n_draws, "the score to expect", "tests"):
-        unlabeled, test = np.split(rows, [shares.n_counted])
+    for drawn in track(tests, n_draws, "the score to expect", "tests"):
+        unlabeled, test = np.split(drawn, [shares.n_counted])
+        blend = scenes.blends[int(fold[drawn[0]])]
         count = estimate_shares(joint[unlabeled], shares.simulated, weight)
         there = np.bincount(heard[unlabeled], minlength=len(count)) / len(unlabeled)
-        probability = adjust(joint[test], count, shares.simulated) @ shares.combinations
-        scores.append(measure(target[test], probability))
+        adjusted = adjust(joint[test], count, shares.simulated)
+        scores.append(measure(target[test], blend.probability_of_outputs(adjusted, combinations)))
         counts.append(count)
         errors.append(count - there)
     return Replays(np.array(scores), np.array(counts), np.array(errors))

@@ -9,7 +9,7 @@ from fakevoice import lookup
 from fakevoice.analysis import Run
 from fakevoice.bootstrap import bootstrap_interval
 from fakevoice.ensemble import Blend, cross_fit, fit_blend
-from fakevoice.ensemble_runs import all_scores, cross_fit_combinations, judged_rows, load_logits
+from fakevoice.ensemble_runs import all_scores, judged_rows, load_logits
 from fakevoice.scenes import first_group
 from fakevoice.shares import Shares
 from fakevoice.slices import label_and_probability, measure_all
@@ -42,12 +42,12 @@ def without_stacker(run: Run) -> NetworksAlone:
     target, fold = targets(run.scenes["state"], config), run.scenes["fold"].to_numpy(np.int64)
     oof = load_logits(run.paths, members, "oof", axis=1)  # (n_scenes, n_networks, n_outputs)
     rows = judged_rows(run.scenes, run.voices, fold, run.paths, config)
-    probability = cross_fit(oof, target, fold, members, config, rows)
+    fitted = cross_fit(oof, target, fold, members, config, rows)
+    probability = fitted.probability()
     simulated = fit_blend(oof[rows], target[rows], members, config)
-    joint = cross_fit_combinations(oof, target, fold, members, config, rows)
     shares = Shares.from_dict(run.metrics["combinations"])
     blend, groups = simulated.at_shares(shares.expected), first_group(run.scenes, run.voices)
-    scores = all_scores((probability, joint, target, fold, groups), rows, shares, len(run.test_probability), config)
+    scores = all_scores(fitted, groups, rows, shares, len(run.test_probability), config)
     whole = label_and_probability(run.oof, config.outputs)[1]
     scores |= paired_difference(target[rows], probability[rows], whole[rows], groups[rows], run)
     return NetworksAlone(simulated, blend, rows, scores, _by_output(target[rows], probability[rows], run))
