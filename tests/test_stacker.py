@@ -45,6 +45,34 @@ def test_foreign_columns_are_left_aside(rows, boosters):
     assert np.array_equal(predict_logits(boosters, more, ["new", *NAMES]), predict_logits(boosters, rows[0], NAMES))
 
 
+def test_an_output_is_learned_as_if_it_were_alone(rows, boosters):
+    columns, target, fold = rows
+    for output, together in enumerate(boosters):
+        (alone,) = fit_fold(columns, NAMES, target[:, [output]], fold, 0, SETTINGS, seed=0)
+        assert alone.model_to_string() == together.model_to_string()
+
+
+def thresholds(rows, **settings) -> set[tuple[str, float]]:
+    """Where the trees of the first output divide which column."""
+    fitted = fit_fold(rows[0], NAMES, rows[1], rows[2], 0, SETTINGS.model_copy(update=settings), seed=0)
+    trees = fitted[0].trees_to_dataframe()
+    return set(trees.loc[trees["split_feature"].notna(), ["split_feature", "threshold"]].itertuples(index=False))
+
+
+def test_extra_trees_draw_their_thresholds(rows):
+    searched, drawn = thresholds(rows), thresholds(rows, extra_trees=True)
+    assert len(drawn - searched) > len(drawn) / 2
+    columns, target, fold = rows
+    boosters = fit_fold(columns, NAMES, target, fold, 0, SETTINGS.model_copy(update={"extra_trees": True}), seed=0)
+    right = (predict_logits(boosters, columns[fold == 0], NAMES) > 0) == target[fold == 0]
+    assert right.mean(axis=0).min() > 0.75
+
+
+def test_no_column_is_divided_more_finely_than_asked_for(rows):
+    of_columns = [column for column, _ in thresholds(rows, n_bins=4)]
+    assert max(map(of_columns.count, of_columns)) <= 3 < len(thresholds(rows)) / len(NAMES)
+
+
 def test_ignored_columns_change_nothing(rows):
     columns, target, fold = rows
     settings = SETTINGS.model_copy(update={"ignored": ["mel_*_mean"]})

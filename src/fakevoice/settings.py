@@ -186,6 +186,8 @@ class Stacker(Section):
     feature_fraction: float = Field(0.3, gt=0, le=1)  # columns that a tree may look at
     row_fraction: float = Field(0.7, gt=0, le=1)  # scenes that a tree is fitted to
     l2: float = Field(10.0, ge=0)  # penalty on what a leaf says
+    extra_trees: bool = False  # one threshold per column is tried, drawn at random: half the time for as many rounds
+    n_bins: int = Field(255, ge=2)  # steps into which a column is divided, at most
     ignored: list[str] = []  # columns that it may not see, as shell patterns: what tells the channel, not the voice
 
 
