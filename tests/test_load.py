@@ -73,7 +73,7 @@ def test_many_clients_at_once(finished_run, sounds, tmp_path, n_clients, duratio
         n_files, n_threads, alone_mb = process.num_fds(), process.num_threads(), Watched(process).now_mb()
         with Watched(process) as watched:
             asyncio.run(load.run(n_clients, duration_s))
-        print(f"\n{n_clients} clients, {duration_s} s\n{load.table(duration_s)}")
+        print(f"\n{n_clients} clients, {duration_s} s\n{load.table()}")
         print(f"MB: alone {alone_mb:.0f}, most {max(watched.mb):.0f}, at the end {watched.mb[-1]:.0f}")
         assert not load.wrong and all(load.seconds.values())
         assert max(watched.mb) < alone_mb + MAX_GROWTH_MB
