@@ -76,7 +76,7 @@ class Load:
 
     async def _ask(self, choice: random.Random, end_s: float) -> None:
         async with self._client() as client:
-            while time.monotonic() < end_s + PATIENCE_S * (not all(self.seconds.values())):
+            while time.monotonic() < end_s + (0 if all(self.seconds.values()) else PATIENCE_S):
                 (kind,) = choice.choices([*SHARES], [*SHARES.values()])
                 start = time.monotonic()
                 try:
