@@ -12,7 +12,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "fakevoice"
 LEVELS = (
-    "errors progress prior drift noise_shapes settings sinc vision limits meters reasons hangs linear_prediction",
+    "errors progress prior drift noise_shapes settings sinc vision limits meters reasons hangs eviction "
+    "linear_prediction",
     "config lookup storage locks remote spectrum schedule channel workers predictions ranks guards connections schema",
     "mirror history notebooks windows novelty videos",
     "decoder sound_files uploads",
@@ -22,7 +23,7 @@ LEVELS = (
     "bootstrap calibration leaks",
     "datasets features statistics augment adaptation models metrics calibrators vocoders noises",  # folders of plug-ins
     "audit folds scenes noise_bank samples pooling exploration ensemble measuring shares submission",
-    "rendering extraction matching made_noises shortcuts expectation",
+    "rendering extraction matching made_noises shortcuts expectation search_space",
     "cache stacker analysis scene_runs",
     "batches stack_runs ensemble_runs gap",
     "networks curves networks_alone exchange templates",

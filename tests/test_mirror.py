@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from fakevoice import lookup, mirror, remote, storage
+from fakevoice import eviction, lookup, mirror, remote, storage
 from fakevoice.audio import read_audio
 from fakevoice.audit import audit_clips, check_audit, find_missing
 from fakevoice.errors import AudioError, DataError, RemoteError
@@ -48,7 +48,7 @@ def store(monkeypatch) -> Store:
     system.store.clear()
     system.pseudo_dirs[:] = [""]
     remote._opened.cache_clear()
-    mirror._left.clear()
+    eviction._left.clear()
     store, cat_file = Store(system), type(system).cat_file
 
     def counted(self, path, start=None, end=None, **options):

@@ -22,7 +22,7 @@ import pytest
 import soundfile
 from joblib.externals.loky import get_reusable_executor
 
-from fakevoice import audit, cli, mirror, remote, storage
+from fakevoice import audit, cli, eviction, mirror, remote, storage
 from fakevoice.config import REPOSITORY, Config, load_config
 from fakevoice.errors import AudioError, ConfigError, RemoteError
 from fakevoice.line import run_line, stale_stages
@@ -127,7 +127,7 @@ def server(own_server, monkeypatch) -> Iterator[Server]:
 def afresh() -> None:
     """Forget clients with their credentials, as a new process does."""
     remote._opened.cache_clear()
-    mirror._left.clear()
+    eviction._left.clear()
     s3fs.S3FileSystem.clear_instance_cache()
 
 

@@ -15,8 +15,9 @@ from fakevoice import storage, tuning
 from fakevoice.config import REPOSITORY, Config
 from fakevoice.errors import ArtefactError, ConfigError, DataError, LockedError
 from fakevoice.places import paths
+from fakevoice.search_space import make_plan
 from fakevoice.storage import read_json, write_json
-from fakevoice.tuning import Searched, make_plan, summary, tune
+from fakevoice.tuning import summary, tune
 
 pytestmark = pytest.mark.skipif(find_spec("optuna") is None, reason="Optuna is an extra")
 
@@ -70,25 +71,6 @@ def line(tmp_path, monkeypatch) -> Line:
     monkeypatch.setattr(tuning, "check_networks", lambda config, shapes: None)
     monkeypatch.setattr(tuning, "run_line", stand_in := Line())
     return stand_in
-
-
-@pytest.mark.parametrize(
-    ("word", "expected"),
-    [
-        ("stacker.n_leaves=3..31", Searched(3, 31)),
-        ("stacker.n_rounds=50..800:log", Searched(50, 800, True)),
-        ("stacker.learning_rate=.01..0.1", Searched(0.01, 0.1)),
-        ("stacker.learning_rate=1e-3..1e-1:log", Searched(0.001, 0.1, True)),
-        ("stacker.l2=1..10.0", Searched(1.0, 10.0)),
-        ("scenes.event_probability=0..1", Searched(0, 1)),
-        ("ensemble.calibrator=identity|platt|beta", Searched(choices=("identity", "platt", "beta"))),
-    ],
-)
-def test_what_a_word_asks_for(word, expected):
-    plan = make_plan("demo", [word, "seed=3", "experiment=mine"])
-    key = word.partition("=")[0]
-    assert plan.searched == {key: expected} and plan.fixed == ["seed=3", "experiment=mine"]
-    assert type(plan.searched[key].low) is type(expected.low)
 
 
 @pytest.mark.parametrize(

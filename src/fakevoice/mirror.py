@@ -11,8 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
-import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -20,15 +19,13 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
 
-from fakevoice import remote, storage
+from fakevoice import eviction, remote, storage
 from fakevoice.errors import FakevoiceError, RemoteError
 
 FOLDER, INDEX = "data_cache", "index.json"
 TABLES = (".csv", ".txt")  # fetched when they are listed, and never evicted
 N_AHEAD = 32
 N_OPENINGS = 5  # of a file that others evict each time
-FULL = 0.95  # of the bound is kept, so that processes which measure at different times stay within it
-STEP = 0.01  # of the bound may be fetched before a process measures again
 MAX_NAME_BYTES = 255
 Item, Opened = TypeVar("Item"), TypeVar("Opened")
 
@@ -142,7 +139,7 @@ def fetch(path: Path, n_tries: int = remote.N_TRIES) -> None:
     place = _place(path)
     if place is None or place.size is None or _is_here(path, place.size):
         return
-    with _room(place.cache, place.size, place.index.max_bytes), storage.atomic_file(path) as file:
+    with eviction.room(place.cache, place.size, place.index.max_bytes, _stays), storage.atomic_file(path) as file:
         remote.download(_with_password(place.index.url), place.name, place.size, file, n_tries)
 
 
@@ -279,40 +276,5 @@ def _is_absent(path: Path) -> bool:
     return place is not None and place.size is not None and not _is_here(path, place.size)
 
 
-_measuring = threading.Lock()
-_left: dict[Path, float] = {}  # bytes that this process may fetch into a cache before it measures again
-_coming: Counter[Path] = Counter()  # bytes that its threads are fetching
-
-
-@contextlib.contextmanager
-def _room(cache: Path, size: int, max_bytes: int) -> Iterator[None]:
-    """While `size` bytes are fetched: what was used least recently is evicted, so that they stay within the bound."""
-    with _measuring:
-        if _left.get(cache, -1) < size:
-            _evict(cache, FULL * max_bytes - size - _coming[cache])
-            _left[cache] = max(size, STEP * max_bytes)
-        _left[cache] -= size
-        _coming[cache] += size
-    try:
-        yield
-    finally:
-        with _measuring:
-            _coming[cache] -= size
-
-
-def _evict(cache: Path, max_bytes: float) -> None:
-    found = []
-    for place, _, names in os.walk(cache):
-        for path in (os.path.join(place, name) for name in names):
-            with contextlib.suppress(FileNotFoundError):
-                stat = os.stat(path)
-                found.append((stat.st_mtime_ns, stat.st_size, path))
-    n_bytes = sum(size for _, size, _ in found)
-    for _, size, path in sorted(found):
-        if n_bytes <= max_bytes:
-            return
-        name = os.path.basename(path)
-        if not (name == INDEX or name.lower().endswith(TABLES) or name.startswith(storage.TEMPORARY)):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-            n_bytes -= size
+def _stays(name: str) -> bool:
+    return name == INDEX or name.lower().endswith(TABLES) or name.startswith(storage.TEMPORARY)
