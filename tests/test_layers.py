@@ -20,7 +20,7 @@ LEVELS = (
     "audio",
     "places shipping preprocessing constant_q timbre clip_tables made_folders",
     "tables tasks sound speech_frames batch_norm cluster warm_start slices voicing pitch phase_vocoder source_filter "
-    "bootstrap calibration leaks",
+    "bootstrap calibration leaks words",
     "datasets features statistics augment adaptation models metrics calibrators vocoders noises",  # folders of plug-ins
     "audit folds scenes noise_bank samples pooling exploration ensemble measuring shares submission",
     "rendering extraction matching made_noises shortcuts expectation search_space",
@@ -40,7 +40,7 @@ LEVELS = (
     "report",
     "monitor_page",
     "watching",
-    "commands",
+    "commands listening",
     "cli",
     "__main__",
 )

@@ -13,7 +13,7 @@ import warnings
 from functools import partial
 from pathlib import Path
 
-from fakevoice import commands, ranks
+from fakevoice import commands, listening, ranks
 from fakevoice.errors import FakevoiceError
 
 STAGE_HELP = {
@@ -164,14 +164,14 @@ def _add_line(to) -> None:
 
 
 def _add_hearing(to) -> None:
-    predict = _add(to, "predict", "score any audio with the trained ensemble", commands.predict)
+    predict = _add(to, "predict", "score any audio with the trained ensemble", listening.predict)
     predict.add_argument("--out", metavar="FILE.csv", default="predictions.csv", help="a row for each recording")
     predict.add_argument("--timeline", metavar="FILE.csv", help="a row for each window of each recording")
     predict.add_argument("--plot", metavar="FILE.png", help="a picture of the same")
-    stream = _add(to, "stream", "score raw 16-bit samples from standard input as they come", commands.stream)
+    stream = _add(to, "stream", "score raw 16-bit samples from standard input as they come", listening.stream)
     stream.add_argument("--rate", metavar="HZ", type=_count, default=16_000, help="of a channel (default: 16000)")
     stream.add_argument("--channels", metavar="N", type=_count, default=1, help="which take turns (default: 1)")
-    serve = _add(to, "serve", "a page and an API that score recordings and the microphone", commands.serve)
+    serve = _add(to, "serve", "a page and an API that score recordings and the microphone", listening.serve)
     serve.add_argument("--port", metavar="N", type=_port, default=8000, help="0 takes a free one (default: 8000)")
     serve.add_argument("--host", default="127.0.0.1", help="another than this machine's own needs --token")
     serve.add_argument("--token", metavar="WORD", default="", help="asked of everybody (default: FAKEVOICE_TOKEN)")
@@ -182,7 +182,7 @@ def _add_hearing(to) -> None:
 
 def _add_monitor(to) -> None:
     text = "whether clips that come in are still what training covered: 0 fine, 10 watch, 20 retrain"
-    monitor = _add(to, "monitor", text, commands.monitor)
+    monitor = _add(to, "monitor", text, listening.monitor)
     monitor.add_argument("--out", metavar="FOLDER", type=Path, help="default: monitor/ of the run")
     monitor.add_argument("--watch", action="store_true", help="go on, and hear what is new at every look")
     monitor.add_argument("--every", metavar="SECONDS", type=_seconds, default=60.0, help="between looks (default: 60)")

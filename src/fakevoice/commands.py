@@ -8,15 +8,10 @@ import os
 import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from fakevoice.errors import ConfigError
-
-if TYPE_CHECKING:
-    from fakevoice.config import Config
-    from fakevoice.recordings import Answers
-
-MOST_SHOWN = 20  # recordings; more are in the file
+from fakevoice.words import competition_of, config_of, taken
 
 
 def run_all(options: Namespace) -> None:
@@ -26,12 +21,12 @@ def run_all(options: Namespace) -> None:
 
         if options.force:
             raise ConfigError("--force makes new folds, and the earlier weights have seen them: not with --resume-from")
-        config = options.config or _found_config(options.words)
+        config = options.config or competition_of(options.words)
         options.words = resumed_words(config, options.words, options.resume_from)
-        extend_folds(_config(options), options.resume_from)
+        extend_folds(config_of(options), options.resume_from)
     _run_line(options, "results", "all" if options.force else "")
     if options.resume_from:
-        print(comparison(_config(options), options.resume_from))
+        print(comparison(config_of(options), options.resume_from))
 
 
 def run_stage(options: Namespace) -> None:
@@ -44,7 +39,7 @@ def _run_line(options: Namespace, last: str, force: str) -> None:
     from fakevoice.line import run_line
     from fakevoice.places import data_url, paths
 
-    config = _config(options)
+    config = config_of(options)
     if config.tracking == "mlflow":
         from fakevoice.tracking import check_installed
 
@@ -70,7 +65,7 @@ def status(options: Namespace) -> None:
     from fakevoice.places import paths
     from fakevoice.progress import duration_text
 
-    config = _config(options)
+    config = config_of(options)
     print(f"{config.competition}/{config.experiment}")
     took, stale = last_times(paths(config).run), []
     for name, reason in stale_stages(config, options.verify):
@@ -97,7 +92,7 @@ def bakeoff(options: Namespace) -> None:
 
     study, *variants = [word for word in options.words if "=" not in word] or [""]
     words = [word for word in options.words if "=" in word]
-    table = run_study(options.config or _found_config(words), study, variants, words)
+    table = run_study(options.config or competition_of(words), study, variants, words)
     print(f"\n{table.to_string(index=False, float_format='{:.4f}'.format, na_rep='')}")
     print("differences are to the first variant on the same clips and folds, with a 95 % interval")
 
@@ -106,104 +101,9 @@ def tune(options: Namespace) -> None:
     """Search the values of some keys for the best out-of-fold score."""
     from fakevoice.tuning import summary, tune
 
-    name = options.config or _found_config(options.words)
+    name = options.config or competition_of(options.words)
     table = tune(name, options.words, options.trials)
     print(summary(name, options.words, table))
-
-
-def predict(options: Namespace) -> None:
-    """Score audio with the trained ensemble."""
-    from fakevoice.cluster import engine
-    from fakevoice.inference import Predictor
-    from fakevoice.places import paths
-    from fakevoice.recordings import answer
-    from fakevoice.sources import list_sources
-    from fakevoice.tables import write_table
-
-    asked, config = _asked(options)
-    sources = list_sources(asked, config.data.cache_gb)
-    predictor = Predictor.load(paths(config))
-    wants_all = bool(options.timeline or options.plot)
-    with engine(config, paths(config), [source.path for source in sources]):
-        answers = answer(predictor, sources, options.hop, early=wants_all)
-    out = Path(options.out)
-    write_table(out, answers.table)
-    if options.timeline:
-        write_table(Path(options.timeline), answers.timeline)
-    if options.plot:
-        from fakevoice.timeline_plot import save_timeline
-
-        files = {source.id: source.path for source in sources}
-        save_timeline(Path(options.plot), answers.timeline, files, predictor.config)
-    _tell(answers, out, predictor.config)
-
-
-def _tell(answers: "Answers", out: Path, config: "Config") -> None:
-    outputs, table = config.outputs, answers.table
-    if len(table) <= MOST_SHOWN:
-        print(table.to_string(index=False, float_format="{:.3f}".format))
-    print(f"{out}: {len(table)} rows. {', '.join(outputs)}: calibrated probability that it is heard; _low, _high: what")
-    print("folds of the ensemble say alone; n_windows: how many were heard; note: why the numbers are worth less")
-    noted = (table["note"] != "").sum() - len(answers.unreadable)
-    if noted:
-        print(f"{noted} recordings lie outside of what training covered: see note", file=sys.stderr)
-    if len(answers.unreadable):
-        from fakevoice.tables import write_table
-
-        errors = out.with_suffix(".errors.csv")
-        write_table(errors, answers.unreadable)
-        first = "\n".join(f"  {row.path}: {row.reason}" for row in answers.unreadable.head(10).itertuples())
-        print(
-            f"{len(answers.unreadable)} files could not be read and got the prior; {errors} lists them:\n{first}",
-            file=sys.stderr,
-        )
-
-
-def stream(options: Namespace) -> None:
-    """Score raw samples from standard input as they come, one line of JSON for each answer."""
-    import json
-
-    from fakevoice.inference import Predictor
-    from fakevoice.places import paths
-    from fakevoice.stream import Listener, as_dict, listen
-
-    predictor = Predictor.load(paths(_config(options)))
-    listener = Listener(predictor, options.rate, options.channels, options.hop)
-    for reply in listen(listener, sys.stdin.buffer):
-        print(json.dumps(as_dict(reply, predictor.config)), flush=True)
-
-
-def monitor(options: Namespace) -> int | None:
-    """Hold clips that came in against the run, once or again and again."""
-    from fakevoice.extraction import pooled_names
-    from fakevoice.incoming import find_reference, hear, list_clips
-    from fakevoice.inference import Predictor
-    from fakevoice.monitor_page import text, write_page
-    from fakevoice.monitoring import EXIT_CODES, judge
-    from fakevoice.places import paths
-
-    asked, config = _asked(options)
-    if not asked:
-        raise ConfigError("monitor: name a folder, files, or - for a list of paths on standard input")
-    predictor, folder = Predictor.load(paths(config)), options.out or paths(config).run / "monitor"
-    if options.watch:
-        from fakevoice.watching import Watcher, watch
-
-        watch(Watcher(predictor, asked, folder), options.every, options.port)
-    sources, reference = list_clips(asked, config.data.cache_gb), find_reference(predictor)
-    clips, unreadable = hear(predictor, sources, reference.kind)
-    made_by = predictor.config
-    findings = judge(reference, clips, len(unreadable), made_by.outputs, pooled_names(made_by))
-    page = write_page(folder, findings, reference, clips, unreadable, made_by)
-    print(f"{text(findings, made_by)}\n{page}")
-    return EXIT_CODES[findings.verdict]
-
-
-def serve(options: Namespace) -> None:
-    """The page and its API, until a signal ends it."""
-    from fakevoice.service import serve
-
-    serve(_config(options), options.host, options.port, options.token or os.environ.get("FAKEVOICE_TOKEN", ""))
 
 
 def score(options: Namespace) -> None:
@@ -217,7 +117,7 @@ def report(options: Namespace) -> None:
     """Write the page about a finished run."""
     from fakevoice.report import write_report
 
-    page = write_report(_config(options))
+    page = write_report(config_of(options))
     print(f"{page} (one file, {page.stat().st_size / 1e6:.1f} MB; its pictures lie beside it)")
 
 
@@ -225,23 +125,23 @@ def export(options: Namespace) -> None:
     """Write the networks of a finished run as files that need none of this."""
     from fakevoice.export import export
 
-    print(export(_config(options), options.out, options.int8))
+    print(export(config_of(options), options.out, options.int8))
 
 
 def submit(options: Namespace) -> None:
     """Hand the submission in, or say where to."""
     from fakevoice.boards import submit
 
-    files = _taken(options, "FILE.csv", 1)
-    print(submit(_config(options), Path(files[0]) if files else None, options.message))
+    files = taken(options, "FILE.csv", 1)
+    print(submit(config_of(options), Path(files[0]) if files else None, options.message))
 
 
 def leaderboard(options: Namespace) -> None:
     """Show what each submission scored, or write down what the board says."""
     from fakevoice.boards import leaderboard, record_score
 
-    words = _taken(options, "add SCORE FILE.csv", 3)
-    config = _config(options)
+    words = taken(options, "add SCORE FILE.csv", 3)
+    config = config_of(options)
     if not words:
         print(leaderboard(config).to_string(index=False, na_rep=""))
         return
@@ -255,20 +155,11 @@ def leaderboard(options: Namespace) -> None:
     print(record_score(config, value, Path(file[0]) if file else None))
 
 
-def _taken(options: Namespace, meant: str, n_most: int) -> list[str]:
-    """The words that are no key=value; those stay in the options."""
-    words = [word for word in options.words if "=" not in word]
-    if len(words) > n_most:
-        raise ConfigError(f"{' '.join(words)!r}: at most {meant} beside key=value words")
-    options.words = [word for word in options.words if "=" in word]
-    return words
-
-
 def tensorboard(options: Namespace) -> NoReturn:
     """Become TensorBoard, with the trainings of all experiments of a competition."""
     from fakevoice.places import paths
 
-    folder = paths(_config(options)).run.parent
+    folder = paths(config_of(options)).run.parent
     if not any(folder.glob("*/tensorboard")):
         raise ConfigError(f"no training in {folder} yet: ./run.sh train first, and this beside it")
     _become("tensorboard.main", "--logdir", str(folder), "--port", str(options.port))
@@ -293,39 +184,3 @@ def notebooks(options: Namespace) -> NoReturn:
 def _become(module: str, *arguments: str) -> NoReturn:
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
-
-
-def _asked(options: Namespace) -> tuple[list[str], "Config"]:
-    """The words that name recordings, and the config that the others make; a file's name may hold an =."""
-    from fakevoice import remote
-    from fakevoice.config import load_config
-
-    asked = [word for word in options.words if "=" not in word or remote.is_url(word) or Path(word).exists()]
-    overrides = [word for word in options.words if word not in asked]
-    return asked, load_config(options.config or _found_config(overrides), overrides)
-
-
-def _config(options: Namespace) -> "Config":
-    from fakevoice.config import load_config
-
-    return load_config(options.config or _found_config(options.words), options.words)
-
-
-def _found_config(words: list[str]) -> str:
-    """The competition whose data lies there; the demo where there is none."""
-    from fakevoice import remote
-    from fakevoice.config import config_names
-    from fakevoice.places import data_root
-
-    roots = [word.removeprefix("data.root=") for word in words if word.startswith("data.root=")]
-    root = data_root(*roots[-1:])
-    if remote.is_url(root):
-        raise ConfigError(f"data at {remote.shown(root)}: choose the competition with --config NAME")
-    folder = Path(root)
-    found = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name != "demo") if folder.is_dir() else []
-    known = [name for name in found if name in config_names()]
-    if len(known) > 1:
-        raise ConfigError(f"several competitions in {folder}: choose with --config {' | '.join(known)}")
-    if found and not known:
-        raise ConfigError(f"{folder} holds {', '.join(found)}, but configs/ has none of them: copy configs/dacon.yaml")
-    return known[0] if known else "demo"
