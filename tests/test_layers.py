@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "fakevoice"
 LEVELS = (
     "errors progress prior drift noise_shapes settings sinc vision limits meters reasons hangs eviction "
-    "linear_prediction",
+    "linear_prediction chart_style",
     "config lookup storage locks remote spectrum schedule channel workers predictions ranks guards connections schema",
     "mirror history notebooks windows novelty videos",
     "decoder sound_files uploads",
@@ -34,7 +34,7 @@ LEVELS = (
     "fold_runs inference sources results results_page boards tracking",
     "stages recordings incoming timeline_plot export",
     "line stream monitoring resident",
-    "bakeoff resuming summary doctor report_charts report_tables tuning",
+    "bakeoff resuming summary doctor report_charts report_curves report_tables tuning",
     "report_blocks live",
     "service report_sections report_evidence",
     "report",

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from scipy.stats import norm
 
-from fakevoice import lookup, report_charts, report_tables
+from fakevoice import chart_style, lookup, report_charts, report_curves, report_tables
 from fakevoice.config import load_config
 from fakevoice.slices import reliability
 
@@ -53,9 +53,9 @@ STATES = pd.DataFrame(
 )
 CONFUSION = pd.DataFrame([[5, 1], [2, 8], [0, 0]], index=["none", "fake", "real"], columns=["none", "fake"])
 FIGURES = {
-    "roc": lambda: report_charts.draw_roc(CURVES, dict.fromkeys(CURVES, 0.7), "ensemble", "ROC"),
-    "det": lambda: report_charts.draw_det(CURVES, dict.fromkeys(CURVES, 0.3), "ensemble", "DET"),
-    "reliability": lambda: report_charts.draw_reliability(
+    "roc": lambda: report_curves.draw_roc(CURVES, dict.fromkeys(CURVES, 0.7), "ensemble", "ROC"),
+    "det": lambda: report_curves.draw_det(CURVES, dict.fromkeys(CURVES, 0.3), "ensemble", "DET"),
+    "reliability": lambda: report_curves.draw_reliability(
         {"before": reliability(LABEL, RNG.random(400)), "after": reliability(LABEL, LABEL * 0.5 + 0.25)},
         {"before": 0.2, "after": 0.1},
         "fake",
@@ -63,8 +63,8 @@ FIGURES = {
     "slices": lambda: report_charts.draw_slices(SLICES, "SNR"),
     "states": lambda: report_charts.draw_states(STATES, "fake"),
     "confusion": lambda: report_charts.draw_confusion(CONFUSION.iloc[:2]),
-    "history": lambda: report_charts.draw_history(LOG, "dacon_score"),
-    "folds": lambda: report_charts.draw_folds(
+    "history": lambda: report_curves.draw_history(LOG, "dacon_score"),
+    "folds": lambda: report_curves.draw_folds(
         pd.DataFrame({"mel": [0.2, 0.3], "ensemble": [0.1, 0.2]}), "m", "ensemble"
     ),
     "bars": lambda: report_charts.draw_bars(pd.Series({"a" * 60: 0.5, "b": 0.2}), "share of the gain", "column"),
@@ -73,13 +73,14 @@ FIGURES = {
         {"train": pd.Series([1.0, 1.0]), "test": pd.Series([2.0])}, "level (dBFS)"
     ),
     "ranges": lambda: report_charts.draw_ranges(pd.DataFrame({"column": ["a", "b"], **RANGES})),
-    "epochs": lambda: report_charts.draw_epochs({0: EPOCHS, 1: EPOCHS}, "network mel"),
+    "epochs": lambda: report_curves.draw_epochs({0: EPOCHS, 1: EPOCHS}, "network mel"),
     "sound": lambda: report_charts.draw_sound(RNG.normal(0, 0.1, 8000).astype(np.float32), 8000, "S000000: fake"),
 }
 
 
 def drawn() -> list[str]:
-    return sorted(name.removeprefix("draw_") for name in vars(report_charts) if name.startswith("draw_"))
+    names = [*vars(report_charts), *vars(report_curves)]
+    return sorted(name.removeprefix("draw_") for name in names if name.startswith("draw_"))
 
 
 def test_every_figure_is_tried():
@@ -89,7 +90,7 @@ def test_every_figure_is_tried():
 @pytest.mark.parametrize("name", FIGURES)
 def test_axes_are_labelled_and_something_is_seen(name):
     figure = FIGURES[name]()
-    assert figure.get_size_inches()[0] == report_charts.WIDTH_IN
+    assert figure.get_size_inches()[0] == chart_style.WIDTH_IN
     file = io.BytesIO()
     figure.savefig(file, dpi=60)
     lowest = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"][-1]
@@ -117,7 +118,7 @@ def test_areas_and_equal_error_rates_are_those_of_the_metrics(name):
 
 
 def test_the_equal_error_rate_is_marked_where_it_lies():
-    figure = report_charts.draw_det(CURVES, {name: 0.2 for name in CURVES}, "ensemble", "DET")
+    figure = report_curves.draw_det(CURVES, {name: 0.2 for name in CURVES}, "ensemble", "DET")
     marks = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
     assert len(marks) == 2
     for mark in marks:

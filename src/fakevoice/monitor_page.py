@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fakevoice import report_charts
+from fakevoice import chart_style, report_charts
 from fakevoice.config import Config
 from fakevoice.incoming import FACTS, Clips, Reference
 from fakevoice.monitoring import ALPHA, N_STRONGEST, PSI_RETRAIN, PSI_WATCH, Findings, Reason, as_dict
@@ -108,7 +108,7 @@ def _draw_blocks(lines: dict[str, pd.DataFrame]) -> Figure:
     Args:
         lines: name of an axis, with its unit → a column per line.
     """
-    figure = Figure(figsize=(report_charts.WIDTH_IN, 6.6), layout="constrained")
+    figure = Figure(figsize=(chart_style.WIDTH_IN, 6.6), layout="constrained")
     grid = figure.subplots(len(lines), sharex=True)
     for axes, (label, table) in zip(grid, lines.items(), strict=True):
         for name in table:
@@ -117,7 +117,7 @@ def _draw_blocks(lines: dict[str, pd.DataFrame]) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_ylabel(label)
         if len(table.columns):
-            axes.legend(fontsize=report_charts.SMALL, ncols=3, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
+            axes.legend(fontsize=chart_style.SMALL, ncols=3, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
     grid[-1].set_xlabel("block (number), oldest first")
     grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure

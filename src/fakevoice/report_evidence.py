@@ -12,7 +12,7 @@ import pandas as pd
 import soundfile
 import yaml
 
-from fakevoice import report_charts, report_tables
+from fakevoice import report_charts, report_curves, report_tables
 from fakevoice.analysis import Run
 from fakevoice.errors import DataError
 from fakevoice.gap import separate, unlabeled_clips
@@ -150,7 +150,7 @@ def curves(material: Material) -> Section | None:
         losses = [table["loss"] for table in folds.values()]
         values = {"network": network, "n": len(folds), "first": np.mean([loss.iloc[0] for loss in losses])}
         values["last"] = np.mean([loss.iloc[-1] for loss in losses])
-        figure = report_charts.draw_epochs(folds, f"network {network}")
+        figure = report_curves.draw_epochs(folds, f"network {network}")
         blocks.append(Picture(f"curves-{network}", figure, *captions("curves.network", values)))
     return Section("curves", say("curves.see"), blocks) if blocks else None
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
-from fakevoice import lookup, report_charts, report_tables
+from fakevoice import lookup, report_charts, report_curves, report_tables
 from fakevoice.config import digest
 from fakevoice.report_blocks import Block, Material, Picture, Section, Summary, Table, Text, Tile, captions, say
 from fakevoice.report_tables import ENSEMBLE
@@ -86,7 +86,7 @@ def scores(material: Material) -> Section:
     best = "max" if lookup.load("metrics", metric).GREATER_IS_BETTER else "min"
     hardest = pivot[ENSEMBLE].agg("idxmin" if best == "max" else "idxmax")
     values = {"metric": metric, "fold": hardest, "score": pivot.at[hardest, ENSEMBLE], "mean": pivot[ENSEMBLE].mean()}
-    figure = report_charts.draw_folds(pivot, metric, ENSEMBLE)
+    figure = report_curves.draw_folds(pivot, metric, ENSEMBLE)
     if "discounted_score" in run.metrics:
         blocks.append(say("scores.judged"))
     blocks += [
@@ -105,7 +105,7 @@ def scores(material: Material) -> Section:
 def _board(boarded: pd.DataFrame, metric: str) -> Picture:
     is_inside = boarded["board_score"].between(boarded["expected_low"], boarded["expected_high"])
     values = {"n": len(boarded), "inside": int(is_inside.sum())}
-    figure = report_charts.draw_history(boarded, metric)
+    figure = report_curves.draw_history(boarded, metric)
     return Picture("board", figure, *captions("scores.board", values))
 
 
@@ -116,7 +116,7 @@ def roc(material: Material) -> Section:
         areas = {line: report_tables.area(points) for line, points in curves.items()}
         eers = {line: report_tables.equal_error_rate(points) for line, points in curves.items()}
         main = ENSEMBLE if ENSEMBLE in curves else ""
-        for what, draw, found in (("roc", report_charts.draw_roc, areas), ("det", report_charts.draw_det, eers)):
+        for what, draw, found in (("roc", report_curves.draw_roc, areas), ("det", report_curves.draw_det, eers)):
             ends = {"output": name, "low": min(found.values()), "high": max(found.values())}
             values = ends | {"main": found.get(main, np.mean(list(found.values())))}
             figure = draw(curves, found, main, f"{what.upper()}, {name}")
@@ -138,7 +138,7 @@ def calibration(material: Material) -> Section:
         bins = {which: reliability(truth, p) for which, p in probabilities.items()}
         eces = {which: measure(truth, p) for which, p in probabilities.items()}
         values = {"output": name, "before": eces["plain average"], "after": eces["ensemble"]}
-        figure = report_charts.draw_reliability(bins, eces, name)
+        figure = report_curves.draw_reliability(bins, eces, name)
         picture = Picture(f"reliability-{name.replace(' ', '-')}", figure, *captions("calibration.reliability", values))
         blocks.append(picture)
         rows.append(values)
