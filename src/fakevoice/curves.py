@@ -100,14 +100,19 @@ def draw_reliability(label: np.ndarray, probability: np.ndarray, outputs: list[s
 def draw_batch(x: np.ndarray, y: np.ndarray, columns: list[str]) -> Figure:
     """The first pictures of a batch, each under what it is labelled."""
     n_shown = min(N_PICTURES, len(x))
-    figure = Figure(figsize=(3 * ((n_shown + 1) // 2), 5), layout="constrained")
-    grid = figure.subplots(2, (n_shown + 1) // 2, squeeze=False).ravel()
+    n_columns = (n_shown + 1) // 2
+    figure = Figure(figsize=(3 * n_columns + 1, 5))  # a layout that fits itself would take longer than all else here
+    grid = figure.subplots(2, n_columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes, picture, share in zip(grid, x[:n_shown, 0], y, strict=False):
         image = axes.imshow(picture, origin="lower", aspect="auto", cmap="magma", vmin=-3, vmax=3)
         axes.set_title(_label_text(share, columns), fontsize=9)
-        axes.set(xlabel="frame", ylabel="band")
+    for axes in grid[::n_columns]:
+        axes.set_ylabel("band")
     for axes in grid[n_shown:]:
         axes.remove()
+    for axes in grid[n_shown - n_columns : n_shown]:  # the lowest of each column
+        axes.set_xlabel("frame")
+        axes.tick_params(labelbottom=True)
     figure.colorbar(image, ax=list(grid[:n_shown]), label="deviations from the training mean", shrink=0.8)
     return figure
 
