@@ -83,6 +83,8 @@ def train_fold(job: FoldJob) -> Path:
     Raises:
         FakevoiceError: too many batches gave a loss that is not finite.
     """
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # 6 % of the time, for values that nobody reads
     torch.set_num_threads(1)  # sums depend on how they are split; cores are used by folds side by side
     with ranks.agreed():
         data = _Data.of(job)
@@ -172,9 +174,6 @@ def _start(job: FoldJob, data: _Data) -> tuple[Fit, TrainedNetwork]:
     device, settings = choose_device(job.config.device), job.network.training
     if device.index is not None:
         torch.cuda.set_device(device)
-    if device.type == "cuda":  # on a CPU one thread repeats itself anyway, and asking would import a compiler for 2 s
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # 6 % of the time, for values that nobody reads
     torch.manual_seed(data.seed)
     model = build_model(job.network.model, data.shape, job.target.shape[1])
     if job.warm_start:
