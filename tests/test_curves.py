@@ -79,9 +79,13 @@ def test_pictures_of_the_first_batch_say_what_they_are_labelled(tmp_path, n_clip
     x = np.random.default_rng(0).normal(size=(n_clips, 1, 6, 9))
     y = np.tile([[1.0, 0.0], [0.0, 0.0], [0.3, 0.7], [1.0, 1.0]], (3, 1))[:n_clips]
     figure = curves.draw_batch(x, y, OUTPUTS)
-    titles = [axes.get_title() for axes in figure.axes if axes.images and axes.get_title()]
-    expected = ["fake", "none", "0.3 fake + 0.7 real", "fake + real"] * 2
-    assert titles == expected[: min(n_clips, curves.N_PICTURES)]
+    (pictures,) = (axes for axes in figure.axes if axes.images)
+    expected = (["fake", "none", "0.3 fake + 0.7 real", "fake + real"] * 2)[:n_clips]
+    assert [text.get_text() for text in pictures.texts] == expected
+    places, sheet = [text.get_position() for text in pictures.texts], pictures.images[0].get_array()
+    assert places == sorted(places, key=lambda place: (-place[1], place[0]))  # in the order in which one reads
+    for index, (left, top) in enumerate(places):
+        assert np.array_equal(sheet[top - 6 : top, left : left + 9], x[index, 0])
     with curves.written_to(tmp_path, 0) as writer:
         curves.write_first_batch(writer, x, y, OUTPUTS)
     assert shown(tmp_path).Tags()["images"] == ["first_batch"]

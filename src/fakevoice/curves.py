@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from fakevoice.slices import reliability
 
 N_PICTURES = 8  # of the first batch
+GAP = 8  # pixels between them
 N_BINS = 10  # of a reliability curve
 
 
@@ -86,7 +87,7 @@ def write_first_batch(writer: Any, x: np.ndarray, y: np.ndarray, columns: list[s
 
 def draw_reliability(label: np.ndarray, probability: np.ndarray, outputs: list[str]) -> Figure:
     """What share of the scenes in which a probability was predicted held the output, beside what it should be."""
-    figure = Figure(figsize=(4.5, 4), layout="constrained")
+    figure = Figure(figsize=(4.5, 4))
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
     for index, output in enumerate(outputs):
@@ -98,22 +99,22 @@ def draw_reliability(label: np.ndarray, probability: np.ndarray, outputs: list[s
 
 
 def draw_batch(x: np.ndarray, y: np.ndarray, columns: list[str]) -> Figure:
-    """The first pictures of a batch, each under what it is labelled."""
+    """The first pictures of a batch, each under what it is labelled, on axes that they share: others would be slow."""
     n_shown = min(N_PICTURES, len(x))
     n_columns = (n_shown + 1) // 2
-    figure = Figure(figsize=(3 * n_columns + 1, 5))  # a layout that fits itself would take longer than all else here
-    grid = figure.subplots(2, n_columns, squeeze=False, sharex=True, sharey=True).ravel()
-    for axes, picture, share in zip(grid, x[:n_shown, 0], y, strict=False):
-        image = axes.imshow(picture, origin="lower", aspect="auto", cmap="magma", vmin=-3, vmax=3)
-        axes.set_title(_label_text(share, columns), fontsize=9)
-    for axes in grid[::n_columns]:
-        axes.set_ylabel("band")
-    for axes in grid[n_shown:]:
-        axes.remove()
-    for axes in grid[n_shown - n_columns : n_shown]:  # the lowest of each column
-        axes.set_xlabel("frame")
-        axes.tick_params(labelbottom=True)
-    figure.colorbar(image, ax=list(grid[:n_shown]), label="deviations from the training mean", shrink=0.8)
+    n_bands, n_frames = x.shape[2:]
+    height, width = n_bands + GAP, n_frames + GAP
+    sheet = np.full((2 * height, n_columns * width), np.nan)
+    figure = Figure(figsize=(2.5 * n_columns + 2, 5))
+    axes = figure.subplots()
+    for index, (picture, share) in enumerate(zip(x[:n_shown, 0], y, strict=False)):
+        row, column = divmod(index, n_columns)
+        bottom, left = (1 - row) * height, column * width
+        sheet[bottom : bottom + n_bands, left : left + n_frames] = picture
+        axes.text(left, bottom + n_bands, _label_text(share, columns), fontsize=9, va="bottom")
+    image = axes.imshow(sheet, origin="lower", aspect="auto", cmap="magma", vmin=-3, vmax=3)
+    axes.set(xlabel=f"{n_frames} frames each", ylabel=f"{n_bands} bands each", xticks=[], yticks=[], frame_on=False)
+    figure.colorbar(image, label="deviations from the training mean")
     return figure
 
 
