@@ -20,14 +20,15 @@ from pathlib import Path
 from conftest import TINY
 from faulty_disk import STRIKES, FaultyDisk
 
-from fakevoice import extraction, storage
+from fakevoice import extraction, fold_runs, lookup, storage
+from fakevoice.augment import spec_augment
 from fakevoice.cli import main as fakevoice
-from fakevoice.config import digest
+from fakevoice.config import digest, load_config
 from fakevoice.line import STAGES
 from fakevoice.stages import ensemble, features, prepare, results, scenes, stack, submission, train
 from fakevoice.storage import checksum
 
-LOADED = (extraction, ensemble, features, prepare, results, scenes, stack, submission, train)  # once, for all children
+LOADED = (extraction, fold_runs, spec_augment, ensemble, features, prepare, results, scenes, stack, submission, train)
 ENDS = {"kill": -signal.SIGKILL, "term": 143, "interrupt": 130, "full": 1, "readonly": 1}
 TOLD = (".lock", "events.", "history.csv")  # what tells of the time, and the locks
 UNFINISHED = "*-unfinished"  # a raw folder that the project makes itself
@@ -58,6 +59,14 @@ class Trial:
     before: Path
     changes: list[tuple[str, str]]
     after: dict[str, str]
+
+
+def load_for_all() -> None:
+    """What each child would else do anew: imports, of which `LOADED` names the most, and hashes of the code."""
+    config = load_config("demo", SMALL)
+    for stage in STAGES:
+        for module in lookup.load("stages", stage).code(config):
+            lookup.source_hash(module)
 
 
 def child(home: Path, work: Callable[[], int | None]) -> tuple[int, str]:
@@ -170,6 +179,7 @@ def main() -> int:
     home.mkdir(parents=True)
     os.environ |= {"FAKEVOICE_HOME": str(home), "LOKY_MAX_CPU_COUNT": "1"}
     os.environ.pop("FAKEVOICE_DATA", None)
+    load_for_all()
     done = undisturbed(home, options.folder / "snapshots", max(options.stages, key=STAGES.index))
     trials = [trial for trial in done if trial.stage in options.stages]
     n_all_wrong = 0
