@@ -82,10 +82,13 @@ def test_pictures_of_the_first_batch_say_what_they_are_labelled(tmp_path, n_clip
     (pictures,) = (axes for axes in figure.axes if axes.images)
     expected = (["fake", "none", "0.3 fake + 0.7 real", "fake + real"] * 2)[:n_clips]
     assert [text.get_text() for text in pictures.texts] == expected
-    places, sheet = [text.get_position() for text in pictures.texts], pictures.images[0].get_array()
+    places = [text.get_position() for text in pictures.texts]
     assert places == sorted(places, key=lambda place: (-place[1], place[0]))  # in the order in which one reads
-    for index, (left, top) in enumerate(places):
-        assert np.array_equal(sheet[top - 6 : top, left : left + 9], x[index, 0])
+    for image, picture, (x_of_text, y_of_text) in zip(pictures.images, x, places, strict=False):
+        left, right, bottom, top = image.get_extent()
+        assert (left, top) == (x_of_text, y_of_text) and np.array_equal(image.get_array(), picture[0])
+        assert 0 <= left < right <= pictures.get_xlim()[1] and -1 <= bottom < top <= pictures.get_ylim()[1]
+    assert len(pictures.images) == len(places)
     with curves.written_to(tmp_path, 0) as writer:
         curves.write_first_batch(writer, x, y, OUTPUTS)
     assert shown(tmp_path).Tags()["images"] == ["first_batch"]

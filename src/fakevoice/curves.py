@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from fakevoice.slices import reliability
 
 N_PICTURES = 8  # of the first batch
-GAP = 8  # pixels between them
 N_BINS = 10  # of a reliability curve
 
 
@@ -103,17 +102,15 @@ def draw_batch(x: np.ndarray, y: np.ndarray, columns: list[str]) -> Figure:
     n_shown = min(N_PICTURES, len(x))
     n_columns = (n_shown + 1) // 2
     n_bands, n_frames = x.shape[2:]
-    height, width = n_bands + GAP, n_frames + GAP
-    sheet = np.full((2 * height, n_columns * width), np.nan)
     figure = Figure(figsize=(2.5 * n_columns + 2, 5))
     axes = figure.subplots()
     for index, (picture, share) in enumerate(zip(x[:n_shown, 0], y, strict=False)):
-        row, column = divmod(index, n_columns)
-        bottom, left = (1 - row) * height, column * width
-        sheet[bottom : bottom + n_bands, left : left + n_frames] = picture
-        axes.text(left, bottom + n_bands, _label_text(share, columns), fontsize=9, va="bottom")
-    image = axes.imshow(sheet, origin="lower", aspect="auto", cmap="magma", vmin=-3, vmax=3)
+        row, left = divmod(index, n_columns)
+        place = {"extent": (left, left + 0.96, -row, 0.9 - row), "origin": "lower", "aspect": "auto"}
+        image = axes.imshow(picture, cmap="magma", vmin=-3, vmax=3, **place)
+        axes.text(left, 0.9 - row, _label_text(share, columns), fontsize=9, va="bottom")
     axes.set(xlabel=f"{n_frames} frames each", ylabel=f"{n_bands} bands each", xticks=[], yticks=[], frame_on=False)
+    axes.set(xlim=(0, n_columns), ylim=(-1, 1))
     figure.colorbar(image, label="deviations from the training mean")
     return figure
 
