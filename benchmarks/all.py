@@ -18,7 +18,7 @@ from typing import Any
 from rows import N_CORES, RESULTS, Row, as_table
 from timing import machine
 
-from fakevoice.storage import read_json, write_json
+from fakevoice.core.artifacts import read_json, write_json
 
 HERE = Path(__file__).parent
 THEMES = (

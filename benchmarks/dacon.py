@@ -14,13 +14,13 @@ from rows import N_CORES, Row, run_theme, say
 from scenes import features_of, features_of_scenes
 from timing import take_turns
 
-from fakevoice.audit import audit_clips
-from fakevoice.config import Config, load_config
-from fakevoice.extraction import POOLED, check_features, pooled_names
-from fakevoice.networks import build_model, to_device
-from fakevoice.objective import Objective
-from fakevoice.preprocessing import read_clip
-from fakevoice.stacker import column_names, fit_fold
+from fakevoice.audio.preprocess import read_clip
+from fakevoice.core.config import Config, load_config
+from fakevoice.data.audit import audit_clips
+from fakevoice.ensemble.stacker import column_names, fit_fold
+from fakevoice.features.extract import POOLED, check_features, pooled_names
+from fakevoice.training.loss import Objective
+from fakevoice.training.networks import build_model, to_device
 
 # Of the published data: one voice each; to predict; of the test's kind without labels.
 N_TRAIN, N_TEST, N_UNLABELED = 55_438, 50_000, 1_264

@@ -11,12 +11,12 @@ from made import clips
 from rows import N_CORES, Row, run_theme, say
 from timing import median_ratio, milliseconds, take_turns
 
-from fakevoice import lookup
-from fakevoice.config import Config, load_config
-from fakevoice.errors import FakevoiceError
-from fakevoice.extraction import POOLED, extract, pooled_names
-from fakevoice.preprocessing import read_clip
-from fakevoice.workers import run_parallel
+from fakevoice.audio.preprocess import read_clip
+from fakevoice.core import plugins
+from fakevoice.core.config import Config, load_config
+from fakevoice.core.errors import FakevoiceError
+from fakevoice.features.extract import POOLED, extract, pooled_names
+from fakevoice.parallel.pool import run_parallel
 
 FEATURES = ("mel", "mfcc", "lfcc", "chroma")
 WORDS = [
@@ -110,7 +110,7 @@ def librosa_features_of(file: Path, config: Config) -> dict[str, np.ndarray]:
     power = np.abs(librosa.stft(waveform, **frames)) ** 2
     columns = [_over_time(found[name]) for name in config.pooled]
     for name in config.statistics:
-        columns.append([*lookup.load("statistics", name).pool(waveform, power, rate, hop).values()])
+        columns.append([*plugins.load("statistics", name).pool(waveform, power, rate, hop).values()])
     return found | {POOLED: np.concatenate(columns).astype(np.float32)}
 
 

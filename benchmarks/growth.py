@@ -9,7 +9,7 @@ from made import NO_VOCODERS_OR_ROOMS, PLAIN_SCENES, clips, competition, run_com
 from rows import N_CORES, Row, run_theme, say
 from timing import Watched
 
-from fakevoice.workers import run_parallel
+from fakevoice.parallel.pool import run_parallel
 
 SIZES = (1000, 2000, 4000, 8000)
 CLIP_S = 0.5

@@ -17,16 +17,16 @@ from joblib.externals.loky import get_reusable_executor
 from rows import say
 from timing import Watched, watch
 
-from fakevoice.config import Config, load_config
-from fakevoice.noise_bank import NoiseBank
-from fakevoice.places import Paths, paths
-from fakevoice.rendering import render_all
-from fakevoice.samples import open_clips
-from fakevoice.storage import read_json
-from fakevoice.tables import CLIP_TEXT, SCENE_TEXT, VOICE_TEXT, read_table, write_table
-from fakevoice.tasks import network_targets
-from fakevoice.trainer import FoldJob
-from fakevoice.workers import run_parallel
+from fakevoice.core.artifacts import read_json
+from fakevoice.core.config import Config, load_config
+from fakevoice.core.paths import Paths, paths
+from fakevoice.core.tables import CLIP_TEXT, SCENE_TEXT, VOICE_TEXT, read_table, write_table
+from fakevoice.core.tasks import network_targets
+from fakevoice.data.clip_cache import open_clips
+from fakevoice.parallel.pool import run_parallel
+from fakevoice.scenes.noise_bank import NoiseBank
+from fakevoice.scenes.render import render_all
+from fakevoice.training.fold_trainer import FoldJob
 
 SOURCE_RATE_HZ, CLIP_S = 32_000, 5.0  # of DACON's files
 TRAIN_SHARE, UNLABELED_SHARE = 0.52, 0.012  # of DACON's 106,702 clips

@@ -9,17 +9,17 @@ from made import Run, finished_run
 from rows import Row, run_theme, say
 from timing import milliseconds, take_turns
 
-from fakevoice import lookup
-from fakevoice.bootstrap import bootstrap_interval
-from fakevoice.cache import CachedFeature
-from fakevoice.extraction import POOLED, extract
-from fakevoice.networks import build_model, load_network, score_rows
-from fakevoice.objective import Objective
-from fakevoice.scenes import first_group
-from fakevoice.storage import read_json, write_array, write_json
-from fakevoice.tasks import targets
-from fakevoice.trainer import FoldJob, train_fold
-from fakevoice.workers import run_parallel
+from fakevoice.core import plugins
+from fakevoice.core.artifacts import read_json, write_array, write_json
+from fakevoice.core.tasks import targets
+from fakevoice.data.groups import first_group
+from fakevoice.features.extract import POOLED, extract
+from fakevoice.features.store import CachedFeature
+from fakevoice.metrics.bootstrap import bootstrap_interval
+from fakevoice.parallel.pool import run_parallel
+from fakevoice.training.fold_trainer import FoldJob, train_fold
+from fakevoice.training.loss import Objective
+from fakevoice.training.networks import build_model, load_network, score_rows
 
 CPU = torch.device("cpu")
 TRAINED = {"n_epochs": 3, "learning_rate": 4e-3, "ema_decay": 0.9}  # of a network so small that it learns in seconds
@@ -155,7 +155,7 @@ def _train_and_score(work: tuple[FoldJob, dict[str, Path]]) -> dict[str, np.ndar
 def _compared(logits: dict[str, np.ndarray], run: Run) -> dict[str, Difference]:
     """Variant → how far the product as it is lies above it, out of fold."""
     label, groups = targets(run.scenes["state"], run.config), first_group(run.scenes, run.voices)
-    auc, n = lookup.load("metrics", "auc").measure, label.shape[1]
+    auc, n = plugins.load("metrics", "auc").measure, label.shape[1]
 
     def gain(label: np.ndarray, both: np.ndarray) -> float:
         return auc(label, both[:, :n]) - auc(label, both[:, n:])

@@ -8,9 +8,9 @@ from made import CLIP_S, clips, finished_run, run_command
 from rows import N_CORES, Row, run_theme, say
 from timing import milliseconds, take_turns
 
-from fakevoice.errors import FakevoiceError
-from fakevoice.inference import Predictor, extract_files
-from fakevoice.stacker import predict_logits
+from fakevoice.core.errors import FakevoiceError
+from fakevoice.ensemble.stacker import predict_logits
+from fakevoice.inference.predictor import Predictor, extract_files
 
 RECORDINGS = "recordings"
 

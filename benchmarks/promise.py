@@ -19,24 +19,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fakevoice import lookup
-from fakevoice.analysis import Run, load_run
-from fakevoice.cache import CachedFeature
-from fakevoice.config import Config, load_config
-from fakevoice.ensemble import STACK, Blend, cross_fit, fit_blend
-from fakevoice.errors import ArtefactError, DataError, FakevoiceError
-from fakevoice.expectation import Replays, replay_tests
-from fakevoice.extraction import pooled_names
-from fakevoice.folds import make_channels, read_folds
-from fakevoice.prior import adjust, draw_tests, estimate_shares, resample_by_weight
-from fakevoice.scenes import first_group
-from fakevoice.shares import Shares
-from fakevoice.shortcuts import overlap_weights, recorded, scene_weights
-from fakevoice.stacker import fit_fold, predict_logits
-from fakevoice.storage import read_array, read_json
-from fakevoice.tables import CLIP_TEXT, read_table
-from fakevoice.tasks import targets
-from fakevoice.workers import run_parallel
+from fakevoice.analysis.finished_run import Run, load_run
+from fakevoice.core import plugins
+from fakevoice.core.artifacts import read_array, read_json
+from fakevoice.core.config import Config, load_config
+from fakevoice.core.errors import ArtifactError, DataError, FakevoiceError
+from fakevoice.core.tables import CLIP_TEXT, read_table
+from fakevoice.core.tasks import targets
+from fakevoice.data.folds import make_channels, read_folds
+from fakevoice.data.groups import first_group
+from fakevoice.data.shortcuts import overlap_weights, recorded, scene_weights
+from fakevoice.ensemble.blend import STACK, Blend, cross_fit, fit_blend
+from fakevoice.ensemble.expected_score import Replays, replay_tests
+from fakevoice.ensemble.label_shares import Shares
+from fakevoice.ensemble.label_shift import adjust, draw_tests, estimate_shares, resample_by_weight
+from fakevoice.ensemble.stacker import fit_fold, predict_logits
+from fakevoice.features.extract import pooled_names
+from fakevoice.features.store import CachedFeature
+from fakevoice.parallel.pool import run_parallel
 
 N_PARTS, N_TESTS = 3, 30  # sources are held out a third at a time; tests of either kind
 NEAR = 0.02
@@ -158,7 +158,7 @@ def _tests(
 ) -> Iterator[dict[str, str | float]]:
     """Tests of scenes `new`, of which each of the fold models says `logits` (n_folds, n_new, 1, n_outputs)."""
     config, (n_unlabeled, n_test) = material.run.config, material.n_clips()
-    measure, target = lookup.load("metrics", config.metric).measure, material.target[new]
+    measure, target = plugins.load("metrics", config.metric).measure, material.target[new]
     combinations, simulated = np.array(blend.combinations), np.array(blend.simulated)
     single = np.stack([blend.combination_probability(of_fold, combinations) for of_fold in logits], axis=1)
     together = blend.combination_probability(logits.mean(axis=0), combinations)
@@ -211,7 +211,7 @@ def main(arguments: list[str] | None = None) -> pd.DataFrame:
     config = load_config(given.config, given.overrides)
     material = load_material(config, given.sources)
     if not all(material.n_clips()):
-        raise ArtefactError(f"{config.competition} has no unlabeled clips or no test: nothing is counted or replayed")
+        raise ArtifactError(f"{config.competition} has no unlabeled clips or no test: nothing is counted or replayed")
     parts = list(held_out_parts(material, given.repeats))
     work = partial(ask, config=config, sources=given.sources)
     found = run_parallel(work, parts, "promise", "sets of sources")

@@ -19,8 +19,8 @@ from typing import Any
 
 from timing import machine
 
-from fakevoice.errors import FakevoiceError
-from fakevoice.storage import write_json
+from fakevoice.core.artifacts import write_json
+from fakevoice.core.errors import FakevoiceError
 
 RESULTS = Path(__file__).parent / "results"
 N_CORES = 2  # as many as each theme uses at most, wherever it runs

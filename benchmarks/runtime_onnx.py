@@ -9,10 +9,10 @@ from made import Run, finished_run
 from rows import Row, run_theme, say
 from timing import median_ratio, milliseconds, take_turns
 
-from fakevoice.cache import CachedFeature
-from fakevoice.errors import FakevoiceError
-from fakevoice.exchange import as_onnx, trace
-from fakevoice.networks import load_network, to_device
+from fakevoice.core.errors import FakevoiceError
+from fakevoice.export.formats import as_onnx, trace
+from fakevoice.features.store import CachedFeature
+from fakevoice.training.networks import load_network, to_device
 
 BATCHES = (1, 32)
 TOLERANCE = 1e-4  # of logits

@@ -12,9 +12,9 @@ from made import PLAIN_SCENES, Run, clips, drawn_run
 from rows import Row, run_theme, say
 from timing import median_ratio, milliseconds, take_turns
 
-from fakevoice.config import Config
-from fakevoice.extraction import POOLED, extract
-from fakevoice.preprocessing import read_clip
+from fakevoice.audio.preprocess import read_clip
+from fakevoice.core.config import Config
+from fakevoice.features.extract import POOLED, extract
 
 Tables = tuple[pd.DataFrame, pd.DataFrame]  # scenes, voices
 # The same scenes with something taken out, or put in.

@@ -19,19 +19,19 @@ import pandas as pd
 import yaml
 from scipy.special import expit
 
-from fakevoice import lookup
-from fakevoice.bootstrap import bootstrap_interval
-from fakevoice.config import Config, load_config, validate
-from fakevoice.ensemble import STACK, Blend, cross_fit, fit_blend
-from fakevoice.ensemble_runs import judged_rows
-from fakevoice.errors import ArtefactError, DataError, FakevoiceError
-from fakevoice.line import run_line
-from fakevoice.places import Paths, paths
-from fakevoice.scenes import first_group
-from fakevoice.slices import label_and_probability
-from fakevoice.storage import read_array, read_json, write_json
-from fakevoice.tables import CLIP_TEXT, SCENE_TEXT, VOICE_TEXT, read_table
-from fakevoice.tasks import targets
+from fakevoice.core import plugins
+from fakevoice.core.artifacts import read_array, read_json, write_json
+from fakevoice.core.config import Config, load_config, validate
+from fakevoice.core.errors import ArtifactError, DataError, FakevoiceError
+from fakevoice.core.paths import Paths, paths
+from fakevoice.core.tables import CLIP_TEXT, SCENE_TEXT, VOICE_TEXT, read_table
+from fakevoice.core.tasks import targets
+from fakevoice.data.groups import first_group
+from fakevoice.ensemble.blend import STACK, Blend, cross_fit, fit_blend
+from fakevoice.ensemble.evaluate import judged_rows
+from fakevoice.metrics.bootstrap import bootstrap_interval
+from fakevoice.metrics.slices import label_and_probability
+from fakevoice.pipeline.runner import run_line
 
 PEERS = Path(__file__).parent / "peers"
 MEASURES = {"score": "dacon_score", "AUC": "auc", "Brier": "brier", "ECE": "ece"}
@@ -103,11 +103,11 @@ def finished_config(asked: Config) -> Config:
     """The config that the finished run was made with.
 
     Raises:
-        ArtefactError: there is no such run.
+        ArtifactError: there is no such run.
     """
     file = paths(asked).stage("ensemble") / "config.json"
     if not file.is_file():
-        raise ArtefactError(f"no finished run in {paths(asked).run}: ./run.sh all first")
+        raise ArtifactError(f"no finished run in {paths(asked).run}: ./run.sh all first")
     return validate(read_json(file))
 
 
@@ -162,7 +162,7 @@ def scores(label: np.ndarray, probability: np.ndarray, groups: np.ndarray | None
     """Each measure's value and the ends of its 95 % interval, resampled by group where there are groups."""
     found = {}
     for title, name in MEASURES.items():
-        measure = lookup.load("metrics", name).measure
+        measure = plugins.load("metrics", name).measure
         found[title] = (measure(label, probability), *bootstrap_interval(measure, label, probability, groups, N_DRAWS))
     return found
 

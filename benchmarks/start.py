@@ -11,10 +11,10 @@ from made import Run, environment, finished_run
 from rows import Row, run_theme, say
 from timing import median_ratio, milliseconds, take_turns
 
-from fakevoice.config import REPOSITORY
-from fakevoice.errors import FakevoiceError
+from fakevoice.core.config import REPOSITORY
+from fakevoice.core.errors import FakevoiceError
 
-PROBE = "import sys; from fakevoice.cli import main; main({words}); print('loaded:', *sys.modules)"
+PROBE = "import sys; from fakevoice.cli.command_line import main; main({words}); print('loaded:', *sys.modules)"
 NOTHING_TO_DO = "everything is up to date"
 HEAVY = (
     *("torch", "pandas", "scipy", "sklearn", "lightgbm", "librosa", "soundfile", "albumentations", "matplotlib"),

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import psutil
 
-from fakevoice.errors import FakevoiceError
-from fakevoice.workers import core_count
+from fakevoice.core.errors import FakevoiceError
+from fakevoice.parallel.pool import core_count
 
 SAMPLE_EVERY_S = 0.05  # memory; walking all processes takes some milliseconds
 MIB = 2**20

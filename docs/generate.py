@@ -19,9 +19,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from fakevoice import cli, lookup
-from fakevoice.config import Config
-from fakevoice.line import STAGES
+from fakevoice.cli import command_line
+from fakevoice.core import plugins
+from fakevoice.core.config import Config
+from fakevoice.pipeline.runner import STAGES
 
 FOLDER = Path(__file__).parent / "reference"
 MADE = "Made by `docs/generate.py` from the code; a test holds it up to date."
@@ -83,7 +84,7 @@ def _models(annotation: Any, suffix: str = "") -> Iterator[tuple[type[BaseModel]
 def _section_text(section: type[BaseModel], places: list[str]) -> str:
     meanings, is_top = _comments(section), section is Config
     read_by = {
-        name: [stage for stage in STAGES if name in lookup.load("stages", stage).READS] for name in Config.model_fields
+        name: [stage for stage in STAGES if name in plugins.load("stages", stage).READS] for name in Config.model_fields
     }
     header = ["key", "value", "default", "meaning", *(["read by"] if is_top else [])]
     rows = [header, ["---"] * len(header)]
@@ -97,7 +98,7 @@ def _section_text(section: type[BaseModel], places: list[str]) -> str:
 
 _STALE = """\
 A change makes those stages stale that read the key, and all that come after them. What no stage reads changes no
-artefact."""
+artifact."""
 
 
 def _comments(section: type[BaseModel]) -> dict[str, str]:
@@ -154,9 +155,14 @@ def _default_text(field: FieldInfo) -> str:
 
 def commands_page() -> str:
     """Every command with its options."""
-    parts = [f"# Commands\n\n{MADE} `./run.sh COMMAND --help` says the same.", f"```text\n{cli.EPILOG.strip()}\n```"]
+    parts = [
+        f"# Commands\n\n{MADE} `./run.sh COMMAND --help` says the same.",
+        f"```text\n{command_line.EPILOG.strip()}\n```",
+    ]
     parts += [f"Exit codes: {EXIT_CODES}"]
-    alike = groupby(_commands(cli._parser()), key=lambda command: [_usage_text(command[2]), _option_rows(command[2])])
+    alike = groupby(
+        _commands(command_line._parser()), key=lambda command: [_usage_text(command[2]), _option_rows(command[2])]
+    )
     parts += [_commands_text([command[:2] for command in commands], *told) for told, commands in alike]
     parts += [f"## {name}\n\n{text}\n\n`./run.sh {name} {usage}`" for name, (usage, text) in OF_THE_SCRIPT.items()]
     return "\n\n".join(parts) + "\n"
@@ -223,7 +229,7 @@ def plugins_page() -> str:
     """Every plug-in, with the arguments that a config may give it."""
     parts = [f"# Plug-ins\n\n{MADE} {HOW_TO}"]
     for kind, function in FUNCTION.items():
-        modules = {name: _tree(kind, name) for name in lookup.names(kind)}
+        modules = {name: _tree(kind, name) for name in plugins.names(kind)}
         rows = [["name", "what it is"], ["---"] * 2]
         rows += [[f"`{name}`", _prose(_first_line(tree))] for name, tree in modules.items()]
         if function:
@@ -236,7 +242,7 @@ def plugins_page() -> str:
 
 
 def _tree(kind: str, name: str) -> ast.Module:
-    return ast.parse((lookup.PACKAGE / kind / f"{name}.py").read_text(encoding="utf-8"))
+    return ast.parse((plugins.PACKAGE / plugins.FOLDERS[kind] / f"{name}.py").read_text(encoding="utf-8"))
 
 
 def _first_line(tree: ast.Module) -> str:

@@ -29,12 +29,12 @@ import numpy as np
 import pandas as pd
 from IPython.display import Audio, display
 
-from fakevoice.audio import read_audio
-from fakevoice.config import load_config
-from fakevoice.exploration import average_spectra, draw_spectrogram, load_clips
-from fakevoice.places import paths
-from fakevoice.shortcuts import FACTS
-from fakevoice.tables import read_table
+from fakevoice.audio.read import read_audio
+from fakevoice.core.config import load_config
+from fakevoice.analysis.exploration import average_spectra, draw_spectrogram, load_clips
+from fakevoice.core.paths import paths
+from fakevoice.data.shortcuts import FACTS
+from fakevoice.core.tables import read_table
 
 config = load_config(os.environ.get("FAKEVOICE_CONFIG", "demo"), os.environ.get("FAKEVOICE_OVERRIDES", "").split())
 raw = paths(config).raw

@@ -30,10 +30,10 @@ import numpy as np
 import pandas as pd
 from IPython.display import Audio, display
 
-from fakevoice.analysis import describe_scenes, load_run, render_scene, worst_scenes
-from fakevoice.config import load_config
-from fakevoice.exploration import draw_spectrogram
-from fakevoice.slices import label_and_probability, pair_aucs, reliability, slice_scores, voice_aucs
+from fakevoice.analysis.finished_run import describe_scenes, load_run, render_scene, worst_scenes
+from fakevoice.core.config import load_config
+from fakevoice.analysis.exploration import draw_spectrogram
+from fakevoice.metrics.slices import label_and_probability, pair_aucs, reliability, slice_scores, voice_aucs
 
 run = load_run(
     load_config(os.environ.get("FAKEVOICE_CONFIG", "demo"), os.environ.get("FAKEVOICE_OVERRIDES", "").split())

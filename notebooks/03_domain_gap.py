@@ -32,17 +32,17 @@ import pandas as pd
 from IPython.display import Audio, display
 from scipy.stats import ks_2samp
 
-from fakevoice.analysis import describe_scenes, load_run, render_scene
-from fakevoice.audio import read_audio
-from fakevoice.config import load_config
-from fakevoice.exploration import average_spectra, draw_spectrogram
-from fakevoice.gap import as_configured, audit_scenes, predict_unlabeled, separate, unlabeled_clips
-from fakevoice.matching import conditions
-from fakevoice.prior import resample_to_shares
-from fakevoice.shares import Shares
-from fakevoice.shortcuts import REMEDIES
-from fakevoice.slices import label_and_probability, pair_aucs, slice_aucs, voice_aucs
-from fakevoice.tables import read_table
+from fakevoice.analysis.finished_run import describe_scenes, load_run, render_scene
+from fakevoice.audio.read import read_audio
+from fakevoice.core.config import load_config
+from fakevoice.analysis.exploration import average_spectra, draw_spectrogram
+from fakevoice.analysis.domain_gap import as_configured, audit_scenes, predict_unlabeled, separate, unlabeled_clips
+from fakevoice.scenes.matching import conditions
+from fakevoice.ensemble.label_shift import resample_to_shares
+from fakevoice.ensemble.label_shares import Shares
+from fakevoice.data.shortcuts import REMEDIES
+from fakevoice.metrics.slices import label_and_probability, pair_aucs, slice_aucs, voice_aucs
+from fakevoice.core.tables import read_table
 
 run = load_run(
     load_config(os.environ.get("FAKEVOICE_CONFIG", "demo"), os.environ.get("FAKEVOICE_OVERRIDES", "").split())

@@ -30,16 +30,16 @@ import numpy as np
 import pandas as pd
 from IPython.display import Audio, display
 
-from fakevoice import lookup
-from fakevoice.config import load_config, validate
-from fakevoice.constant_q import C1_HZ
-from fakevoice.exploration import load_clips
-from fakevoice.extraction import extract
-from fakevoice.pitch import f0_contour
-from fakevoice.places import paths
-from fakevoice.preprocessing import read_clip
-from fakevoice.slices import auc_with_interval
-from fakevoice.spectrum import linear_filter_bank, mel_filter_bank, power_spectrogram
+from fakevoice.core import plugins
+from fakevoice.core.config import load_config, validate
+from fakevoice.audio.constant_q import C1_HZ
+from fakevoice.analysis.exploration import load_clips
+from fakevoice.features.extract import extract
+from fakevoice.audio.pitch import f0_contour
+from fakevoice.core.paths import paths
+from fakevoice.audio.preprocess import read_clip
+from fakevoice.metrics.slices import auc_with_interval
+from fakevoice.audio.spectrum import linear_filter_bank, mel_filter_bank, power_spectrogram
 
 config = load_config(os.environ.get("FAKEVOICE_CONFIG", "demo"), os.environ.get("FAKEVOICE_OVERRIDES", "").split())
 rate_hz, n_fft, hop_length = config.sample_rate_hz, config.spectrogram.n_fft, config.spectrogram.hop_length
@@ -84,7 +84,7 @@ axis_names = {
     "mel": ("mel band (number)", "level (dB)"),
     "mfcc": ("coefficient (number)", "value (dB)"),
 }
-names = [name for name in lookup.names("features") if name != "waveform"]
+names = [name for name in plugins.names("features") if name != "waveform"]
 tree = config.model_dump() | {"networks": {}, "pooled": []}
 args = {name: config.features.get(name, {}) for name in names}
 args = {name: {key: value for key, value in of.items() if key != "deltas"} for name, of in args.items()}
@@ -222,8 +222,8 @@ for label in labels:
         waveform = read_clip(raw / clip.path, config)
         power = power_spectrogram(waveform, n_fft, hop_length)
         facts = {"label": label, "group": clip.group}
-        for kind in lookup.names("statistics"):
-            pooled = lookup.load("statistics", kind).pool(waveform, power, rate_hz, hop_length)
+        for kind in plugins.names("statistics"):
+            pooled = plugins.load("statistics", kind).pool(waveform, power, rate_hz, hop_length)
             facts |= {(kind, column): value for column, value in pooled.items()}
         rows.append(facts)
 table = pd.DataFrame(rows)
@@ -233,7 +233,7 @@ aucs = pd.DataFrame(measured, index=["auc", "low", "high"]).T
 aucs.index = pd.MultiIndex.from_tuples(aucs.index, names=["statistic", "column"])
 aucs["distance"] = (aucs["auc"] - 0.5).abs()
 aucs = aucs.sort_values("distance", ascending=False)
-kinds = lookup.names("statistics")
+kinds = plugins.names("statistics")
 figure, grid = plt.subplots(1, len(kinds), figsize=(4.2 * len(kinds), 4.5), squeeze=False)
 for axes, kind in zip(grid.flat, kinds, strict=True):
     strongest = aucs.loc[kind].head(10)[::-1]

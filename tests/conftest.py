@@ -9,11 +9,11 @@ import pytest
 import threadpoolctl
 from filelock import FileLock
 
-from fakevoice.config import Config, load_config
-from fakevoice.inference import Predictor
-from fakevoice.line import run_line
-from fakevoice.places import Paths, paths
-from fakevoice.storage import checksum
+from fakevoice.core.artifacts import checksum
+from fakevoice.core.config import Config, load_config
+from fakevoice.core.paths import Paths, paths
+from fakevoice.inference.predictor import Predictor
+from fakevoice.pipeline.runner import run_line
 
 TINY = [
     "dataset.args.n_train=60",
@@ -49,21 +49,21 @@ class FinishedRun:
     paths: Paths
 
     def copy(self, folder: Path) -> Path:
-        """An independent home with the same artefacts, up to date as the original is."""
+        """An independent home with the same artifacts, up to date as the original is."""
         return shutil.copytree(self.home, folder / "home")
 
     def contents(self) -> dict[str, str]:
-        """Path → checksum of every artefact; TensorBoard's events and history.csv tell the time of writing."""
+        """Path → checksum of every artifact; TensorBoard's events and history.csv tell the time of writing."""
         told = (".lock", "events.", "history.csv")
         files = [path for path in self.home.rglob("*") if path.is_file() and not path.name.startswith(told)]
         return {str(path.relative_to(self.home)): checksum(path) for path in files}
 
     def times(self) -> dict[str, int]:
-        """Path → when each artefact was written, in ns."""
+        """Path → when each artifact was written, in ns."""
         return {name: (self.home / name).stat().st_mtime_ns for name in self.contents()}
 
     def stage_file(self, name: str) -> Path:
-        """The one artefact whose path ends with `name`."""
+        """The one artifact whose path ends with `name`."""
         (found,) = self.home.rglob(name)
         return found
 

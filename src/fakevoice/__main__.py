@@ -2,6 +2,6 @@
 
 import sys
 
-from fakevoice.cli import main
+from fakevoice.cli.command_line import main
 
 sys.exit(main())

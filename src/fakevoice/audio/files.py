@@ -1,0 +1,77 @@
+"""Where audio lies: files below a folder, and the part of a file that a path may name."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from fakevoice.core import remote_cache
+from fakevoice.core.errors import DataError
+
+# fmt: off
+EXTENSIONS = frozenset({
+    ".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3",
+    ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".voc", ".sph", ".nist",
+})
+# fmt: on
+PART = re.compile(r"#t=([0-9]{1,9}(?:\.[0-9]*)?),([0-9]{1,9}(?:\.[0-9]*)?)$")
+
+
+def split_part(path: str | Path) -> tuple[Path, tuple[float, float] | None]:
+    """The file of a clip, and which part of it: ``a.wav#t=12,13.5`` lasts from second 12 to second 13.5.
+
+    Returns:
+        The path without the fragment, and start and end in seconds; None for a whole file, as is every
+        path without a fragment and every file that really has such a name.
+
+    Source: W3C, Media Fragments URI 1.0, section 4.2.1 (temporal dimension, normal play time in seconds).
+    """
+    found = PART.search(str(path))
+    if found is None or remote_cache.exists(Path(path)):
+        return Path(path), None
+    return Path(str(path)[: found.start()]), (float(found[1]), float(found[2]))
+
+
+def find_audio(folder: str | Path, extensions: frozenset[str] = EXTENSIONS) -> list[Path]:
+    """All audio files below a folder, by extension in any case, sorted by path.
+
+    Links to folders are followed, except back into a folder that is being walked.
+
+    Args:
+        extensions: in lower case, with the dot.
+
+    Raises:
+        DataError: the folder or one below it is missing or unreadable, or a name is not UTF-8.
+    """
+    folder = Path(folder)
+    try:
+        found = remote_cache.files_below(folder) or _walk(folder, frozenset())
+        paths = sorted(path for path in found if path.suffix.lower() in extensions)
+    except OSError as error:
+        raise DataError(f"{error.filename}: {error.strerror}") from error
+    for path in paths:
+        check_name(path)
+    return paths
+
+
+def check_name(path: Path) -> None:
+    """Raise if a name cannot be written into a table, as those of an archive that was packed elsewhere.
+
+    Raises:
+        DataError: it is not UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        shown = str(path).encode(errors="backslashreplace").decode()
+        raise DataError(f"{shown}: the name is not UTF-8: unpack with the encoding it was packed with") from error
+
+
+def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    here = folder.resolve()
+    if here in above:
+        return
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _walk(path, above | {here})
+        else:
+            yield path

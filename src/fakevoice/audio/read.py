@@ -1,0 +1,193 @@
+"""From an audio file to a mono waveform; what is wrong with the file is said, never guessed away.
+
+libsndfile decodes, soxr resamples.
+"""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import soundfile
+import soxr
+
+from fakevoice.audio.decode import blocks, check_header, claims_more, count_frames, go_to, opened, reaches, seek_part
+from fakevoice.audio.files import split_part
+from fakevoice.core.errors import AudioError
+
+SHORT_S = 0.1
+SILENT_PEAK = 1e-4  # -80 dBFS
+FULL_SCALE, CLIPPED_SHARE = 0.999, 1e-3
+MAX_PEAK = 1e4  # no overshoot of a codec comes near; integers stored as floats do
+CANCELLED = 0.03  # the mean is 30 dB under the first channel: opposite polarity, not stereo width
+
+Mono = Literal["mean", "first", "loudest"]
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One decoded file.
+
+    Attributes:
+        waveform: (n_samples,) float32, mono at the rate that was asked for, at least one sample.
+        source_rate_hz: sample rate of the file.
+        n_channels: channels of the file.
+        source_duration_s: length of the file or of the part that was asked for, also where the waveform is cut.
+        flags: any of truncated, cut, short, silent, dc, clipped.
+    """
+
+    waveform: np.ndarray
+    source_rate_hz: int
+    n_channels: int
+    source_duration_s: float
+    flags: tuple[str, ...]
+
+
+def read_audio(
+    path: str | Path, sample_rate_hz: int, max_duration_s: float = 30.0, *, mono: Mono = "mean"
+) -> Recording:
+    """Decode one file, or a part of it, to a mono waveform.
+
+    Args:
+        path: a file in any format that libsndfile reads; with a fragment, the part that `split_part` finds.
+        sample_rate_hz: rate of the result.
+        max_duration_s: the rest is not read, and the recording is flagged "cut".
+        mono: "mean" averages the channels, and takes the first one where the average cancels
+            (left = -right); "first" takes the first, "loudest" the one of most energy.
+
+    Raises:
+        AudioError: missing, unreadable, not audio, damaged, no samples, an impossible sample rate,
+            NaN or infinite samples, or a part that begins after the end.
+    """
+    file_path, part_s = split_part(path)
+    with opened(file_path) as file:
+        return _decoded(path, file, part_s, sample_rate_hz, max_duration_s, mono)
+
+
+def read_pcm(samples: bytes, source_rate_hz: int, n_channels: int, sample_rate_hz: int, *, mono: Mono) -> Recording:
+    """Raw 16-bit little-endian samples, channels taking turns, as `read_audio` reads them from a WAV file.
+
+    Raises:
+        AudioError: no samples, or an impossible sample rate.
+    """
+    layout = {"samplerate": source_rate_hz, "channels": n_channels, "subtype": "PCM_16", "endian": "LITTLE"}
+    name = f"raw samples at {source_rate_hz} Hz"
+    try:
+        with soundfile.SoundFile(io.BytesIO(samples), format="RAW", **layout) as file:
+            check_header(name, file)
+            return _decoded(name, file, None, sample_rate_hz, len(samples), mono)
+    except soundfile.LibsndfileError as error:
+        raise AudioError(name, error.error_string) from error
+
+
+def _decoded(
+    path: str | Path,
+    file: soundfile.SoundFile,
+    part_s: tuple[float, float] | None,
+    sample_rate_hz: int,
+    max_duration_s: float,
+    mono: Mono,
+) -> Recording:
+    rate_hz, n_channels = file.samplerate, file.channels
+    n_asked, n_there = seek_part(path, file, part_s)
+    n_kept = max(1, int(max_duration_s * rate_hz))
+    source = _read_mono(file, min(n_kept + 1, n_asked), mono)
+    is_cut = len(source) > n_kept
+    n_source = min(n_asked, n_there) if is_cut else len(source)
+    is_truncated = n_source < min(n_asked, n_there) or (n_asked > n_there and claims_more(file))
+    source = source[:n_kept]
+    magnitude = np.abs(source)
+    peak = _checked_peak(path, magnitude, is_truncated)
+    flags = (*("truncated",) * is_truncated, *("cut",) * is_cut, *_flags(source, magnitude, peak, rate_hz))
+    waveform = resample(source, rate_hz, sample_rate_hz)
+    return Recording(waveform, rate_hz, n_channels, n_source / rate_hz, flags)
+
+
+def measure_length(path: str | Path) -> tuple[int, int]:
+    """Frames of a whole file as far as it goes, and their rate in Hz; counted only where the header is wrong.
+
+    Raises:
+        AudioError: missing, unreadable, not audio, or an impossible header.
+    """
+    with opened(Path(path)) as file:
+        if reaches(file, file.frames):
+            return file.frames, file.samplerate
+    with opened(Path(path)) as file:  # anew: after a seek that failed libsndfile goes nowhere
+        return count_frames(file), file.samplerate
+
+
+def resample(waveform: np.ndarray, source_rate_hz: int, sample_rate_hz: int) -> np.ndarray:
+    """Change the sample rate with soxr's HQ filter.
+
+    Args:
+        waveform: (n_samples,) float32.
+
+    Returns:
+        (n_samples · sample_rate_hz / source_rate_hz, rounded, at least 1) float32.
+    """
+    if source_rate_hz == sample_rate_hz:
+        return waveform
+    n_samples = max(1, round(len(waveform) * sample_rate_hz / source_rate_hz))
+    return fix_length(soxr.resample(waveform, source_rate_hz, sample_rate_hz, quality="HQ"), n_samples)
+
+
+def fix_length(waveform: np.ndarray, n_samples: int, offset: int = 0) -> np.ndarray:
+    """Lay a waveform into exactly `n_samples`: it begins at `offset`, zeros surround it, what sticks out is cut.
+
+    Args:
+        waveform: (n,) of any length.
+        offset: samples of silence before it, not negative.
+
+    Returns:
+        (n_samples,) in the dtype of `waveform`.
+    """
+    part = waveform[: max(0, n_samples - offset)]
+    fixed = np.zeros(n_samples, waveform.dtype)
+    fixed[offset : offset + len(part)] = part
+    return fixed
+
+
+@np.errstate(over="ignore", invalid="ignore")  # samples that are no numbers are refused afterwards
+def _read_mono(file: soundfile.SoundFile, n_frames: int, mono: Mono) -> np.ndarray:
+    channel = _loudest(file, n_frames) if mono == "loudest" and file.channels > 1 else 0
+    ones, means = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
+    for block in blocks(file, n_frames):
+        ones.append(block[:, channel].copy() if file.channels > 1 else block[:, 0])
+        if file.channels > 1 and mono == "mean":
+            means.append(block.mean(axis=1))
+    one, mean = np.concatenate(ones), np.concatenate(means)
+    return one if len(mean) == 0 or np.dot(mean, mean) < CANCELLED**2 * np.dot(one, one) else mean
+
+
+def _loudest(file: soundfile.SoundFile, n_frames: int) -> int:
+    """The channel of most energy; it is read twice, since memory must not grow with the channels."""
+    start = file.tell()
+    energy = np.zeros(file.channels)
+    for block in blocks(file, n_frames):
+        energy += np.square(block, dtype=np.float64).sum(axis=0)
+    go_to(file, start)
+    return int(energy.argmax())
+
+
+def _checked_peak(path: str | Path, magnitude: np.ndarray, is_truncated: bool) -> float:
+    if len(magnitude) == 0:
+        raise AudioError(path, "0 samples, the file is cut off" if is_truncated else "0 samples")
+    peak = float(magnitude.max())  # NaN if any sample is
+    if not np.isfinite(peak):
+        raise AudioError(path, "NaN or infinite samples")
+    if peak > MAX_PEAK:
+        raise AudioError(path, f"peak of {peak:.3g}, where full scale is 1")
+    return peak
+
+
+def _flags(source: np.ndarray, magnitude: np.ndarray, peak: float, rate_hz: int) -> list[str]:
+    is_silent = peak < SILENT_PEAK
+    is_even = magnitude[0] > peak - SILENT_PEAK  # what no usual clip is, so that most are not gone through again
+    found = {
+        "short": len(source) < SHORT_S * rate_hz,
+        "silent": is_silent,
+        "dc": not is_silent and is_even and np.ptp(source) < SILENT_PEAK,
+        "clipped": peak >= FULL_SCALE and np.mean(magnitude >= FULL_SCALE) > CLIPPED_SHARE,
+    }
+    return [flag for flag, holds in found.items() if holds]

@@ -1,0 +1,6 @@
+"""Command line: words typed after ``./run.sh`` → a command.
+
+- `command_line`: the parser; `arguments`: configs and files named on the command line
+- `commands`, `audio_commands`: one function per command
+- `doctor`, `score`, `leaderboard`, `bakeoff`, `tune` with `search_space`, `notebooks`, `timeline_plot`: larger commands
+"""

@@ -1,0 +1,114 @@
+"""What the commands that hear audio do with a finished run: predict, stream, monitor, serve.
+
+As in `commands`, each function takes the parsed options, and nothing heavy is imported before it is known to be needed.
+"""
+
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fakevoice.cli.arguments import config_of, recordings_and_config
+from fakevoice.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fakevoice.core.config import Config
+    from fakevoice.inference.recordings import Answers
+
+MOST_SHOWN = 20  # recordings; more are in the file
+
+
+def predict(options: Namespace) -> None:
+    """Score audio with the trained ensemble."""
+    from fakevoice.core.paths import paths
+    from fakevoice.core.tables import write_table
+    from fakevoice.inference.inputs import list_sources
+    from fakevoice.inference.predictor import Predictor
+    from fakevoice.inference.recordings import answer
+    from fakevoice.parallel.dask_cluster import engine
+
+    asked, config = recordings_and_config(options)
+    sources = list_sources(asked, config.data.cache_gb)
+    predictor = Predictor.load(paths(config))
+    wants_all = bool(options.timeline or options.plot)
+    with engine(config, paths(config), [source.path for source in sources]):
+        answers = answer(predictor, sources, options.hop, early=wants_all)
+    out = Path(options.out)
+    write_table(out, answers.table)
+    if options.timeline:
+        write_table(Path(options.timeline), answers.timeline)
+    if options.plot:
+        from fakevoice.cli.timeline_plot import save_timeline
+
+        files = {source.id: source.path for source in sources}
+        save_timeline(Path(options.plot), answers.timeline, files, predictor.config)
+    _tell(answers, out, predictor.config)
+
+
+def _tell(answers: "Answers", out: Path, config: "Config") -> None:
+    outputs, table = config.outputs, answers.table
+    if len(table) <= MOST_SHOWN:
+        print(table.to_string(index=False, float_format="{:.3f}".format))
+    print(f"{out}: {len(table)} rows. {', '.join(outputs)}: calibrated probability that it is heard; _low, _high: what")
+    print("folds of the ensemble say alone; n_windows: how many were heard; note: why the numbers are worth less")
+    noted = (table["note"] != "").sum() - len(answers.unreadable)
+    if noted:
+        print(f"{noted} recordings lie outside of what training covered: see note", file=sys.stderr)
+    if len(answers.unreadable):
+        from fakevoice.core.tables import write_table
+
+        errors = out.with_suffix(".errors.csv")
+        write_table(errors, answers.unreadable)
+        first = "\n".join(f"  {row.path}: {row.reason}" for row in answers.unreadable.head(10).itertuples())
+        print(
+            f"{len(answers.unreadable)} files could not be read and got the prior; {errors} lists them:\n{first}",
+            file=sys.stderr,
+        )
+
+
+def stream(options: Namespace) -> None:
+    """Score raw samples from standard input as they come, one line of JSON for each answer."""
+    import json
+
+    from fakevoice.core.paths import paths
+    from fakevoice.inference.predictor import Predictor
+    from fakevoice.inference.stream import Listener, as_dict, listen
+
+    predictor = Predictor.load(paths(config_of(options)))
+    listener = Listener(predictor, options.rate, options.channels, options.hop)
+    for reply in listen(listener, sys.stdin.buffer):
+        print(json.dumps(as_dict(reply, predictor.config)), flush=True)
+
+
+def monitor(options: Namespace) -> int | None:
+    """Hold clips that came in against the run, once or again and again."""
+    from fakevoice.core.paths import paths
+    from fakevoice.features.extract import pooled_names
+    from fakevoice.inference.predictor import Predictor
+    from fakevoice.monitor.clips import find_reference, hear, list_clips
+    from fakevoice.monitor.html_page import text, write_page
+    from fakevoice.monitor.verdict import EXIT_CODES, judge
+
+    asked, config = recordings_and_config(options)
+    if not asked:
+        raise ConfigError("monitor: name a folder, files, or - for a list of paths on standard input")
+    predictor, folder = Predictor.load(paths(config)), options.out or paths(config).run / "monitor"
+    if options.watch:
+        from fakevoice.monitor.watch import Watcher, watch
+
+        watch(Watcher(predictor, asked, folder), options.every, options.port)
+    sources, reference = list_clips(asked, config.data.cache_gb), find_reference(predictor)
+    clips, unreadable = hear(predictor, sources, reference.kind)
+    made_by = predictor.config
+    findings = judge(reference, clips, len(unreadable), made_by.outputs, pooled_names(made_by))
+    page = write_page(folder, findings, reference, clips, unreadable, made_by)
+    print(f"{text(findings, made_by)}\n{page}")
+    return EXIT_CODES[findings.verdict]
+
+
+def serve(options: Namespace) -> None:
+    """The page and its API, until a signal ends it."""
+    from fakevoice.serve.app import serve
+
+    serve(config_of(options), options.host, options.port, options.token or os.environ.get("FAKEVOICE_TOKEN", ""))

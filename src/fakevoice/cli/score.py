@@ -1,0 +1,76 @@
+"""Measures a submission against a solution, as a leaderboard would, by output and by state."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fakevoice.core import plugins
+from fakevoice.core.errors import DataError
+from fakevoice.core.tables import read_table
+from fakevoice.metrics.bootstrap import bootstrap_interval
+from fakevoice.metrics.slices import pair_aucs
+
+N_DRAWS = 200
+
+
+def measure_submission(submission: Path, solution: Path) -> str:
+    """A readable table of `dacon_score` and its parts.
+
+    Rows are joined by id, so that their order cannot change the score.
+
+    Args:
+        submission: CSV with id and one probability column per output.
+        solution: CSV with id and the same columns holding 0 and 1; a column ``state`` is used where there is one.
+
+    Raises:
+        DataError: columns or ids do not fit.
+    """
+    predicted, truth = _read(submission), _read(solution)
+    outputs = list(predicted.columns[1:])
+    if not outputs or set(outputs) - set(truth.columns):
+        raise DataError(f"{solution} has no labels for {', '.join(outputs) or 'any output'} of {submission}")
+    both = truth.merge(predicted, on="id", suffixes=("", "_p"), validate="1:1", how="left")
+    label, probability = both[outputs].to_numpy(float), both[[f"{o}_p" for o in outputs]].to_numpy(float)
+    if np.isnan(probability).any():
+        raise DataError(f"{submission} lacks {np.isnan(probability).any(axis=1).sum()} of the ids in {solution}")
+    metric = plugins.load("metrics", "dacon_score")
+    low, high = bootstrap_interval(metric.measure, label, probability)
+    lines = [metric.parts(label, probability, outputs).to_string(float_format="{:.4f}".format)]
+    floor = zip(outputs, chance_ece(probability), strict=True)
+    lines.append(
+        "ECE by chance, were these probabilities perfectly calibrated: " + ", ".join(f"{o} {v:.4f}" for o, v in floor)
+    )
+    if "state" in both:
+        pairs = pair_aucs(both["state"], probability, outputs).drop(columns="n")
+        lines.append(pairs.to_string(index=False, float_format="{:.3f}".format))
+    lines.append(
+        f"score {metric.measure(label, probability):.5f} (95 % interval {low:.4f} to {high:.4f}), n = {len(both)}"
+    )
+    return "\n".join(lines)
+
+
+def chance_ece(probability: np.ndarray) -> np.ndarray:
+    """The ECE that is left where labels are drawn by the probabilities themselves, the mean of some draws.
+
+    A bin of few clips never holds exactly the share that it promises.
+
+    Args:
+        probability: (n_clips, n_outputs).
+
+    Returns:
+        (n_outputs,) float64.
+    """
+    rng, measure = np.random.default_rng(0), plugins.load("metrics", "ece").measure
+    drawn = rng.random((N_DRAWS, *probability.shape)) < probability
+    columns = range(probability.shape[1])
+    return np.mean([[measure(label[:, [i]], probability[:, [i]]) for i in columns] for label in drawn], axis=0)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    table = read_table(path, ("id", "state"))
+    if "id" not in table:
+        raise DataError(f"{path} has no column id")
+    if table["id"].duplicated().any():
+        raise DataError(f"{path}: id {table['id'][table['id'].duplicated()].iloc[0]!r} stands twice")
+    return table

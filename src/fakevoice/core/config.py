@@ -1,0 +1,249 @@
+"""One YAML per competition, checked before anything runs; every number has its unit in its name.
+
+`configs/<name>.yaml` may start with ``extends: other``, and take a part of that out with null;
+``key=value`` words of the command line come on top, in the same way. The word ``preset=NAME`` puts
+`configs/presets/<NAME>.yaml` in between: another size, same line.
+"""
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from fakevoice.core.config_sections import (
+    Args,
+    Board,
+    Data,
+    Ensemble,
+    Folds,
+    Network,
+    Plugin,
+    Preprocessing,
+    Published,
+    Scenes,
+    Section,
+    Spectrogram,
+    Stacker,
+)
+from fakevoice.core.errors import ConfigError, nearest
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+CONFIGS, PRESET = REPOSITORY / "configs", "preset="
+SCHEDULER = re.compile(r"(tcp|tls)://([\w.-]+|\[[\da-fA-F:]+\]):\d+")
+MOST_SEED = 2**31 - 1
+
+Task = Literal["multilabel", "binary", "multiclass"]
+
+
+class Config(Section):
+    """Everything that a run depends on."""
+
+    competition: str = Field(pattern=r"^[a-z0-9_]+$")  # names the folder of its data and of its runs
+    experiment: str = Field("default", pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")  # names the run, kept beside others
+    seed: int = Field(0, ge=0)  # of all that is drawn: folds, scenes, weights, batches
+    data: Data = Field(Data(), exclude=True)  # in no artifact: what counts is what lies there
+    dataset: Plugin  # of datasets/: reads the raw folder
+    task: Task = "multilabel"  # any number of classes at once, one of two, one of many
+    classes: list[str] = Field(["fake", "real"])  # labels of the data, to the letter; a binary task puts out the first
+    metric: str = "dacon_score"  # of metrics/: what the competition scores by
+    measures: list[str] = Field(["auc", "brier", "ece", "eer", "accuracy"])  # shown beside the metric
+    epoch_measures: list[str] = Field([])  # of 1,000 held-out clips at most, after every epoch; nothing is chosen by it
+    sample_rate_hz: int = Field(16000, ge=1000, le=192000)  # to which every file is resampled
+    clip_duration_s: float = Field(5.0, gt=0, le=600)  # of a test clip, and so of a scene
+    preprocessing: Preprocessing = Preprocessing()  # of every file
+    on_error: Literal["strict", "mark"] = "strict"  # of a file: stop, or leave it out and predict the prior
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # that trains and scores; "auto": a GPU where there is one
+    # who computes, who is told and where one uploads change no result, or its last digits: no artifact holds these five
+    features_device: str = Field("cpu", pattern=r"^(cpu|cuda)(:\d+)?$", exclude=True)  # "cpu" is NumPy
+    engine: Literal["local", "dask"] = Field("local", exclude=True)  # processes of this machine, or Dask workers
+    scheduler: str = Field("", exclude=True)  # of Dask workers that were started by hand; its own on this machine if ""
+    tracking: Literal["none", "mlflow"] = Field("none", exclude=True)  # who else is told of a finished run
+    board: Board = Field(Board(), exclude=True)  # where one uploads
+    folds: Folds = Folds()  # how clips are split
+    scenes: Scenes = Scenes()  # the test's environment
+    spectrogram: Spectrogram = Spectrogram()  # what features are computed from
+    features: dict[str, Args] = Field({})  # of features/: name → arguments
+    pooled: list[str] = Field([])  # features whose statistics by band the stacker reads
+    statistics: list[str] = Field(["rhythm", "voicing"])  # of the whole clip, for the stacker too
+    leak_auc: float = Field(0.999, gt=0.5)  # of a column alone in every fold of mixed scenes: a leak; 2: never
+    shard_size: int = Field(256, ge=1)  # clips in a file of the feature cache
+    networks: dict[str, Network] = Field({})  # by a name of one's own
+    stacker: Stacker = Stacker()  # learns on pooled statistics and the networks' answers
+    ensemble: Ensemble = Ensemble()  # of networks and stacker
+    studies: dict[str, dict[str, list[str]]] = Field({})  # name → variant → key=value words, for ./run.sh bakeoff
+    published: Published | None = None  # what a source reports for the same task
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        for name, network in self.networks.items():
+            if network.feature not in self.features:
+                raise ValueError(f"networks.{name}.feature: {nearest(network.feature, list(self.features))}")
+        for name in self.pooled:
+            if name not in self.features:
+                raise ValueError(f"pooled: {name!r} is not among the features; {nearest(name, list(self.features))}")
+        for state in self.scenes.states:
+            for part in state.split("+"):
+                if state != "none" and part not in self.classes:
+                    raise ValueError(f"scenes.states.{state}: {nearest(part, [*self.classes, 'none'])}")
+        if self.scheduler and self.engine != "dask":
+            raise ValueError("scheduler: it is Dask's; say engine=dask beside it")
+        if self.scheduler and not SCHEDULER.fullmatch(self.scheduler):
+            raise ValueError(f"scheduler: {self.scheduler!r} is not tcp://HOST:PORT or tls://HOST:PORT")
+        if self.n_samples < 1:
+            raise ValueError(f"clip_duration_s: {self.clip_duration_s:g} s hold no sample at {self.sample_rate_hz} Hz")
+        if self.seed > MOST_SEED:
+            raise ValueError(f"seed: at most {MOST_SEED}, which LightGBM still takes")
+        if not (self.networks or self.pooled or self.statistics):
+            raise ValueError("nothing to learn from: name at least one of networks, pooled, statistics")
+        if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes: at least two names are needed, each once")
+        for key in ("resynthesis_source", "resynthesis_label"):
+            if self.scenes.states and getattr(self.scenes, key) not in self.classes:
+                raise ValueError(f"scenes.{key}: {nearest(getattr(self.scenes, key), self.classes)}")
+        if self.scenes.states and self.task != "multilabel":
+            raise ValueError("scenes.states mixes voices, which only a multilabel task can describe")
+        for name, network in self.networks.items():
+            if network.head == "states":
+                self._check_states_head(f"networks.{name}.head")
+        return self
+
+    def _check_states_head(self, where: str) -> None:
+        if not self.scenes.states:
+            raise ValueError(f"{where}: states are told apart where scenes.states lists them; use labels here")
+        for output in self.outputs:
+            heard = [output in state.split("+") for state in self.scenes.states]
+            if all(heard) or not any(heard):  # its log-odds would be infinite
+                raise ValueError(f"{where}: {output!r} is heard in {sum(heard)} of {len(heard)} states; use labels")
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the probability columns: all classes, or in a binary task the first one alone."""
+        return self.classes[:1] if self.task == "binary" else self.classes
+
+    @property
+    def n_samples(self) -> int:
+        """Samples of one clip as the features see it."""
+        return round(self.clip_duration_s * self.sample_rate_hz)
+
+
+def config_names() -> list[str]:
+    """Names of the configs that ship or that the user has added."""
+    return sorted(file.stem for file in CONFIGS.glob("*.yaml"))
+
+
+def load_config(name: str, overrides: list[str] | None = None) -> Config:
+    """Read a config by name or path, apply presets and ``a.b=c`` words on top, and check it.
+
+    Raises:
+        ConfigError: unknown name or key (with the nearest valid one), or an impossible value.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    presets = [word.removeprefix(PRESET) for word in overrides or [] if word.startswith(PRESET)]
+    words = [word for word in overrides or [] if not word.startswith(PRESET)]
+    for word in words:
+        if "=" not in word:
+            raise ConfigError(f"{word!r} is not key=value")
+    try:
+        tree = _read(name)
+        for preset in presets:
+            tree = _on_top(tree, _read_yaml(f"presets/{preset}"))
+        tree = OmegaConf.to_container(_on_top(tree, OmegaConf.from_dotlist(words)))
+    except (OmegaConfBaseException, YAMLError, TypeError) as error:
+        raise ConfigError(f"{name} {' '.join(words)}: {error}") from error
+    return validate(tree)
+
+
+def validate(tree: dict[str, Any]) -> Config:
+    """Check a plain tree, e.g. of a saved `config.json`.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from error
+
+
+def config_hash(config: Config) -> str:
+    """Eight hexadecimal digits that stand for all keys of a config."""
+    return digest(config.model_dump(mode="json"))[:8]
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON-serialisable value, independent of the order of keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _read(name: str, below: tuple[str, ...] = ()):
+    from omegaconf import OmegaConf
+
+    tree = _read_yaml(name)
+    parent = tree.pop("extends", None) if OmegaConf.is_dict(tree) else None
+    if not parent:
+        return tree
+    if not isinstance(parent, str) or parent in (name, *below):
+        raise ConfigError(f"{name}: it cannot extend {parent}; `extends` is the name of one other config")
+    return _on_top(_read(parent, (name, *below)), tree)
+
+
+def _read_yaml(name: str):
+    from omegaconf import OmegaConf
+
+    file = Path(name) if name.endswith(".yaml") else CONFIGS / f"{name}.yaml"
+    if not os.path.isfile(file):  # which a name that no file system takes is not either
+        kind, folder = ("preset", CONFIGS / "presets") if name.startswith("presets/") else ("config", CONFIGS)
+        known = sorted(path.stem for path in folder.glob("*.yaml"))
+        raise ConfigError(f"no {kind} {name.removeprefix('presets/')!r}; {nearest(name, known)}")
+    try:
+        return OmegaConf.load(file)
+    except Exception as error:  # the YAML parser's own family of errors is not part of OmegaConf's interface
+        raise ConfigError(f"{file} is not valid YAML: {error}") from error
+
+
+def _on_top(parent, child):
+    from omegaconf import OmegaConf
+
+    return OmegaConf.merge(_without_replaced(parent, child), child)
+
+
+def _without_replaced(parent, child):
+    """Drop from the parent what the child takes out (``linear: null``), and each plug-in that it names anew.
+
+    The arguments of a plug-in belong to its function, and another one would refuse them.
+    """
+    for key in list(child):
+        if not hasattr(parent.get(key), "keys"):
+            continue
+        if child[key] is None:
+            del parent[key], child[key]
+        elif hasattr(child[key], "keys"):
+            if "name" in child[key]:
+                del parent[key]
+            else:
+                _without_replaced(parent[key], child[key])
+    return parent
+
+
+def _explain(problem: dict[str, Any]) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{where or 'config'}: {problem['msg'].removeprefix('Value error, ')}"
+    return f"unknown key {where!r}; {nearest(str(problem['loc'][-1]), _keys_at(problem['loc'][:-1]))}"
+
+
+def _keys_at(location: tuple[str | int, ...]) -> list[str]:
+    model: Any = Config
+    for part in location:
+        field = getattr(model, "model_fields", {}).get(part)
+        annotation = field.annotation if field else model
+        inner = [a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")]
+        model = inner[0] if inner else annotation
+    return sorted(getattr(model, "model_fields", {}))

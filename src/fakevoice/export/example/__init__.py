@@ -1,0 +1,1 @@
+"""Example scripts that are copied next to exported models."""

@@ -1,0 +1,8 @@
+"""The pipeline: a config → all stages up to date, from raw data to the submission.
+
+- `stages/`: one file per stage; `runner`: finds stale stages and runs them
+- `feature_shards`: renders scenes and fills the feature cache
+- `submission`: writes and checks the submission
+- `history`, `summary`: times of stages, and the closing summary
+- `resume`: a new run with additional labelled clips; `tracking`: MLflow
+"""

@@ -1,0 +1,167 @@
+"""Fills the feature cache: renders scenes, reads clips, and computes the shards that are missing.
+
+The key of a folder stands for everything that its values depend on: parameters, tables, and the code that computes
+them. A killed run continues at the first missing shard.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fakevoice.audio.preprocess import read_or_silence
+from fakevoice.core import artifacts, code_hash, remote_cache
+from fakevoice.core.config import Config, digest
+from fakevoice.core.errors import ConfigError
+from fakevoice.data.clip_cache import ClipFiles, Sounds
+from fakevoice.features.extract import POOLED, extract_on, pooled_names
+from fakevoice.features.store import shard_name, write_manifest
+from fakevoice.parallel.pool import run_parallel
+from fakevoice.scenes.noise_bank import NoiseBank
+from fakevoice.scenes.render import render_all
+
+CLIPS_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What clips and scenes are made from.
+
+    Attributes:
+        splits: split → table; ``scenes`` holds the scene table, others clip tables with id and path.
+        voices: the voice table of the scenes.
+        sounds: the training clips.
+        bank: folder of the mined noises.
+        given: pooled statistics by clip id, where the competition gives them instead of sound; else without columns.
+    """
+
+    splits: dict[str, pd.DataFrame]
+    voices: pd.DataFrame
+    sounds: Sounds
+    bank: Path
+    raw: Path
+    given: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """One task of a worker: some rows of one split, and the files to write.
+
+    Attributes:
+        given: (n_rows, n_columns) float32 pooled statistics that are not computed; None where there is sound.
+    """
+
+    split: str
+    rows: pd.DataFrame
+    voices: pd.DataFrame
+    sounds: Sounds
+    bank: Path
+    targets: dict[str, Path]
+    config: Config
+    given: np.ndarray | None
+
+
+def feature_folders(cache: Path, config: Config, inputs: dict[str, str]) -> dict[str, Path]:
+    """Folder of each feature and of the pooled statistics.
+
+    Args:
+        inputs: name → hash of the tables and noises that scenes are made from.
+    """
+    named = code_hash.named_plugins(config, ("scenes",))
+    rendering = code_hash.digest_of(["pipeline.feature_shards"], named | {"features": [], "statistics": []})
+    common = [inputs, rendering, config.seed, config.sample_rate_hz, config.clip_duration_s, config.shard_size]
+    common += [config.preprocessing.model_dump(), config.scenes.model_dump(), config.spectrogram.model_dump()]
+    own: dict[str, list] = {}
+    for name, args in config.features.items():
+        own[name] = [args, code_hash.digest_of([f"features.frames.{name}"], named)]
+    statistics = [[name, code_hash.digest_of([f"features.statistics.{name}"], named)] for name in config.statistics]
+    own[POOLED] = [{name: own[name] for name in config.pooled}, statistics]
+    return {name: cache / f"{name}-{digest([name, common, value])[:12]}" for name, value in own.items()}
+
+
+def given_statistics(table: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """What a competition gives instead of sound, as the pooled statistics of the config.
+
+    Args:
+        table: id and one column per statistic; of no rows where there is sound.
+
+    Returns:
+        Statistics in the order of `extraction.pooled_names`, indexed by id; without columns where there is sound.
+
+    Raises:
+        ConfigError: the config asks for features of sound, or for statistics that are not given.
+    """
+    if table.empty:
+        return table.set_index("id").iloc[:, :0]
+    if config.features:
+        raise ConfigError(f"{config.competition} has no sound, only statistics: set features and networks to nothing")
+    names = pooled_names(config)
+    missing = sorted(set(names) - set(table.columns))
+    if missing:
+        raise ConfigError(f"statistics {config.statistics}: the data does not give {', '.join(missing[:5])}")
+    return table.set_index("id")[names]
+
+
+def fill(folders: dict[str, Path], sources: Sources, config: Config) -> dict[str, Path]:
+    """Compute every shard that is missing or damaged, and write the manifests.
+
+    Returns:
+        Feature → its manifest.
+    """
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
+        artifacts.remove_temporaries(folder)
+        artifacts.remove_damaged(folder)
+    shards = [shard for split in sources.splits for shard in _missing_shards(split, folders, sources, config)]
+    n_clips = sum(len(shard.rows) for shard in shards)
+    if shards:
+        print(f"features: {n_clips} clips in {len(shards)} shards for {', '.join(folders)}", flush=True)
+    for _ in run_parallel(_compute_shard, shards, "features", "shards"):
+        pass
+    counts = {split: len(table) for split, table in sources.splits.items()}
+    return {name: write_manifest(folder, counts, config.shard_size) for name, folder in folders.items()}
+
+
+def _missing_shards(split: str, folders: dict[str, Path], sources: Sources, config: Config) -> list[_Shard]:
+    table, shards = sources.splits[split], []
+    for start in range(0, len(table), config.shard_size):
+        rows = table.iloc[start : start + config.shard_size]
+        name = shard_name(split, start // config.shard_size)
+        targets = {feature: folder / name for feature, folder in folders.items() if not (folder / name).is_file()}
+        if not targets:
+            continue
+        if split == "scenes":
+            voices = sources.voices[sources.voices["scene"].isin(rows["scene"])]
+            clips, sounds = voices["clip"], sources.sounds.of(voices["clip"].unique().tolist())
+        else:
+            paths = {clip: sources.raw / path for clip, path in zip(rows["id"], rows["path"], strict=True)}
+            voices, clips, sounds = sources.voices.iloc[:0], rows["id"], ClipFiles(paths, config)
+        given = sources.given.loc[clips].to_numpy(np.float32) if len(sources.given.columns) else None
+        shards.append(_Shard(split, rows, voices, sounds, sources.bank, targets, config, given))
+    return shards
+
+
+def _compute_shard(shard: _Shard) -> None:
+    if shard.given is not None:
+        return artifacts.write_array(shard.targets[POOLED], shard.given)
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in shard.targets}
+    waveforms = _waveforms(shard)
+    while block := list(islice(waveforms, CLIPS_AT_ONCE)):
+        arrays = extract_on(shard.config.features_device, np.stack(block), shard.config, list(shard.targets))
+        for name, array in arrays.items():
+            columns[name].append(array if name == POOLED else array.astype(np.float16))
+    for name, arrays in columns.items():
+        artifacts.write_array(shard.targets[name], np.concatenate(arrays))
+
+
+def _waveforms(shard: _Shard) -> Iterator[np.ndarray]:
+    if shard.split == "scenes":
+        bank = NoiseBank.load(shard.bank)
+        yield from render_all(shard.rows, shard.voices, shard.sounds.read, bank, shard.config)
+    else:
+        silence = np.zeros(shard.config.n_samples, np.float32)
+        for path, error in zip(remote_cache.ahead(shard.sounds.paths.values()), shard.rows["error"], strict=True):
+            yield silence if error else read_or_silence(path, shard.config)[0]

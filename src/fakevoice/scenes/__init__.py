@@ -1,0 +1,7 @@
+"""Scenes that imitate the test: clips with folds → scene tables → waveforms.
+
+- `noise_bank`: noises cut out of unlabeled clips; `generated_noises`: synthetic noises
+- `draw`: draws voices, noise, room and codec of every scene from one fold
+- `matching`: selects scenes that resemble the unlabeled clips
+- `simulate`: all of this for one config; `render`: a row of the scene table → waveform
+"""

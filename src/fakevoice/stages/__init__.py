@@ -1,1 +1,0 @@
-"""The stages of the line, one thin script per file."""

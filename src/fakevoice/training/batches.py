@@ -1,0 +1,243 @@
+"""Training and scoring batches: cropped, channel removed, standardised, augmented."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from fakevoice.core import plugins
+from fakevoice.core.config import Config
+from fakevoice.core.config_sections import Crop, Network, Plugin
+from fakevoice.core.errors import ConfigError
+from fakevoice.features.extract import extract
+from fakevoice.features.store import CachedFeature
+
+SAMPLE_FOR_STATISTICS = 2000
+WHOLE = Crop()
+WAVEFORM = "waveform"  # the feature that holds the samples
+OF_WAVEFORMS, OF_BATCHES = (1,), (2,)  # streams of random numbers beside that of pictures
+
+
+def cropped_shape(shape: tuple[int, ...], crop: Crop, where: str = "crop") -> tuple[int, int]:
+    """What a crop leaves of a picture (n_bands, n_frames).
+
+    Args:
+        where: the key of the crop, for the message.
+
+    Raises:
+        ConfigError: nothing.
+    """
+    n_bands, n_frames = (part.stop - part.start for part in _parts(shape, crop))
+    if not n_bands or not n_frames:
+        raise ConfigError(
+            f"{where} leaves {n_bands} of {shape[0]} bands and {n_frames} of {shape[1]} frames: widen bands or frames"
+        )
+    return n_bands, n_frames
+
+
+def _parts(shape: tuple[int, ...], crop: Crop) -> tuple[slice, slice]:
+    ends = zip((crop.bands, crop.frames), shape, strict=True)
+    bands, frames = (slice(round(start * size), round(end * size)) for (start, end), size in ends)
+    return bands, frames
+
+
+@dataclass(frozen=True)
+class Standardizer:
+    """Brings what is left of a crop to mean 0 and deviation 1 over the training scenes, after a channel removal.
+
+    Attributes:
+        mean_subtraction: ``"band"`` subtracts each clip's own mean per band first (cepstral mean
+            subtraction, Atal 1974), which removes any fixed channel; ``"none"`` keeps it.
+        mean, deviation: (n_bands, 1) float32 of each band, or (1, 1) of all values together.
+    """
+
+    mean_subtraction: str
+    mean: np.ndarray
+    deviation: np.ndarray
+    crop: Crop = WHOLE
+
+    @classmethod
+    def fit(cls, feature: CachedFeature, rows: np.ndarray, network: Network) -> "Standardizer":
+        """Statistics over at most some thousand evenly chosen rows."""
+        settings, sample = network.training, rows[:: max(1, len(rows) // SAMPLE_FOR_STATISTICS)]
+        x = _visible(feature.take(sample), network.crop, settings.mean_subtraction)  # (n, bands, frames)
+        axes = (0, 2) if settings.standardize == "band" else (0, 1, 2)
+        mean = x.mean(axis=axes, dtype=np.float64).reshape(-1, 1).astype(np.float32)
+        deviation = x.std(axis=axes, dtype=np.float64).reshape(-1, 1).astype(np.float32)
+        deviation = np.maximum(deviation, 1e-3)  # silence has none
+        return cls(settings.mean_subtraction, mean, deviation, network.crop)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Crop and standardise (n_clips, n_bands, n_frames) float32."""
+        standardised = _visible(x, self.crop, self.mean_subtraction) - self.mean
+        standardised /= self.deviation
+        return standardised
+
+
+def _visible(x: np.ndarray, crop: Crop, mean_subtraction: str) -> np.ndarray:
+    x = x[:, *_parts(x.shape[1:], crop)]
+    return x - x.mean(axis=2, keepdims=True) if mean_subtraction == "band" else x
+
+
+def build_augmentation(plugin: Plugin, shape: tuple[int, int], sample_rate_hz: int) -> Callable:
+    """One augmentation, as `augment/__init__.py` says for its kind.
+
+    Args:
+        shape: (n_bands, n_frames) of the pictures, cropped.
+    """
+    module = plugins.load("augment", plugin.name)
+    given = {"waveform": (sample_rate_hz,), "picture": (shape,), "batch": ()}
+    return module.build(*given[module.INPUT], **plugin.args)
+
+
+def waveform_plugins(network: Network) -> list[Plugin]:
+    """Augmentations that change the samples, for which the cache must hold them."""
+    return [plugin for plugin in network.augment if plugins.load("augment", plugin.name).INPUT == "waveform"]
+
+
+class Augmentation:
+    """The augmentations of a network; a draw depends on the seed and, say, epoch and row alone.
+
+    Those of waveforms come first, then those of pictures, then those of batches; each kind in the order of the
+    config. albumentations keeps its random state inside, so that workers copy each other and epochs repeat
+    unless it is set for every item.
+
+    Args:
+        shape: (n_bands, n_frames) of the pictures, cropped.
+    """
+
+    def __init__(self, network: Network, config: Config, shape: tuple[int, int], seed: int):
+        self.network, self.config, self.seed = network, config, seed
+        steps: dict[str, list[Callable]] = {"waveform": [], "picture": [], "batch": []}
+        for plugin in network.augment:
+            kind = plugins.load("augment", plugin.name).INPUT
+            steps[kind].append(build_augmentation(plugin, shape, config.sample_rate_hz))
+        self.of_waveforms, self.of_batches, self.compose = steps["waveform"], steps["batch"], None
+        if steps["picture"]:
+            from albumentations import Compose
+
+            self.compose = Compose(steps["picture"])
+
+    def waveform(self, waveform: np.ndarray, *draw: int) -> np.ndarray:
+        """Augment the samples (n_samples,) float32 of a clip.
+
+        Args:
+            draw: numbers that stand for this draw alone.
+        """
+        rng = self._generator(draw, OF_WAVEFORMS)
+        for augment in self.of_waveforms:
+            waveform = augment(waveform, rng)
+        return waveform
+
+    def feature(self, waveform: np.ndarray) -> np.ndarray:
+        """What the network reads of samples (n_samples,) float32: (n_bands, n_frames) float16, as it is cached."""
+        name = self.network.feature
+        return extract(waveform, self.config, [name])[name].astype(np.float16)
+
+    def picture(self, x: np.ndarray, *draw: int) -> np.ndarray:
+        """Augment one standardised spectrogram (n_bands, n_frames) float32; `draw` as in `waveform`."""
+        if self.compose is None:
+            return x
+        self.compose.set_random_seed(int(np.random.SeedSequence([self.seed, *draw]).generate_state(1)[0]))
+        return self.compose(image=x[:, :, None])["image"][:, :, 0]
+
+    def batch(self, x: np.ndarray, y: np.ndarray, *draw: int) -> tuple[np.ndarray, np.ndarray]:
+        """Augment x (batch, 1, n_bands, n_frames) and y (batch, n_columns) float32; `draw` as in `waveform`."""
+        rng = self._generator(draw, OF_BATCHES)
+        for augment in self.of_batches:
+            x, y = augment(x, y, rng)
+        return x, y
+
+    def _generator(self, draw: tuple[int, ...], stream: tuple[int]) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence([self.seed, *draw], spawn_key=stream))
+
+
+@dataclass(frozen=True)
+class TrainingClips:
+    """Cached clips of one split, as a network that is trained sees them.
+
+    Attributes:
+        feature: what the network reads.
+        waveforms: the samples of the same clips, where an augmentation changes them.
+    """
+
+    feature: CachedFeature
+    standardizer: Standardizer
+    augmentation: Augmentation
+    waveforms: CachedFeature | None = None
+
+    def plain(self, rows: np.ndarray) -> np.ndarray:
+        """Clips (len(rows), n_bands, n_frames) float32 as scoring sees them."""
+        return self.standardizer(self.feature.take(rows))
+
+    def augmented(self, rows: np.ndarray, draws: list[tuple[int, ...]]) -> np.ndarray:
+        """The same clips with waveforms and pictures augmented; what no waveform augmentation met stays as cached.
+
+        Args:
+            draws: for each row the numbers that stand for its draw alone.
+        """
+        x = self.feature.take(rows)
+        if self.waveforms is not None:
+            for place, (waveform, draw) in enumerate(zip(self.waveforms.take(rows)[:, 0], draws, strict=True)):
+                heard = self.augmentation.waveform(waveform, *draw)
+                if not np.array_equal(heard, waveform):  # else the cache knows better: it saw unrounded samples
+                    x[place] = self.augmentation.feature(heard)
+        pictures = self.standardizer(x)
+        for picture, draw in zip(pictures, draws, strict=True):
+            picture[:] = self.augmentation.picture(picture, *draw)
+        return pictures
+
+
+def training_batches(
+    clips: TrainingClips,
+    target: np.ndarray,
+    rows: np.ndarray,
+    batch_size: int,
+    epoch: int,
+    part: tuple[int, int] = (0, 1),
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """One epoch in an order that depends on seed and epoch alone; the last incomplete batch is left out.
+
+    A batch of one would have no variance for batch normalisation.
+
+    Args:
+        part: (rank, count): clips rank, rank + count, ... of every batch. Augmentations of batches mix these alone,
+            each part by draws of its own; all else about a clip is the same in whichever part it is.
+
+    Yields:
+        x (batch, 1, n_bands, n_frames) float32, y (batch, n_outputs) float32.
+    """
+    order = np.random.default_rng([clips.augmentation.seed, 3, epoch]).permutation(rows)
+    for step, start in enumerate(range(0, len(order) - batch_size + 1, batch_size)):
+        picked = order[start : start + batch_size][part[0] :: part[1]]
+        x = clips.augmented(picked, [(epoch, int(row)) for row in picked])
+        yield clips.augmentation.batch(x[:, None], target[picked], epoch, step, part[0])  # a zero does not count
+
+
+def unlabeled_batch(
+    clips: TrainingClips, size: int, epoch: int, step: int, part: tuple[int, int] = (0, 1)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Clips for one training step, drawn by seed, epoch and step alone, whatever was drawn before.
+
+    Those of batches augment none of them: a mixed clip has a mixed label, and these have no label.
+
+    Args:
+        part: as in `training_batches`.
+
+    Returns:
+        The clips as they are and augmented, both (n_clips, 1, n_bands, n_frames) float32.
+    """
+    rng = np.random.default_rng([clips.augmentation.seed, 4, epoch, step])
+    own = slice(part[0], None, part[1])
+    picked = rng.choice(len(clips.feature), size, replace=len(clips.feature) < size)[own]
+    # from 1 on: a seed does not count zeros at its end, and this clip would get the draw of scene number `step`
+    augmented = clips.augmented(picked, [(epoch, step, place) for place in range(1, size + 1)[own]])
+    return clips.plain(picked)[:, None], augmented[:, None]
+
+
+def scoring_batches(
+    feature: CachedFeature, rows: np.ndarray, standardizer: Standardizer, batch_size: int
+) -> Iterator[np.ndarray]:
+    """Standardised batches (batch, 1, n_bands, n_frames) float32 in the order of `rows`."""
+    for start in range(0, len(rows), batch_size):
+        yield standardizer(feature.take(rows[start : start + batch_size]))[:, None]

@@ -1,0 +1,172 @@
+"""Mined noise holds no voice, keeps its fold, and can be lengthened without a seam."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from fakevoice.audio.channel import rms
+from fakevoice.scenes.noise_bank import COLUMNS, SEGMENT_S, NoiseBank, extend_noise, mine_noises, with_whole_clips
+
+RATE = 16_000
+
+
+def voice(duration_s: float) -> np.ndarray:
+    time_s = np.arange(round(duration_s * RATE)) / RATE
+    return sum(np.sin(2 * np.pi * k * 130 * time_s + k) for k in range(1, 25)).astype(np.float32) / 50
+
+
+def noise(duration_s: float, seed: int = 0) -> np.ndarray:
+    return 0.05 * np.random.default_rng(seed).standard_normal(round(duration_s * RATE)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    """Noise alone, a voice alone, noise then a voice, silence, a file that is no audio, and a train clip."""
+    folder = tmp_path_factory.mktemp("raw")
+    sounds = {
+        "noise": noise(5.0, 1),
+        "voice": voice(5.0) + noise(5.0) / 10,
+        "both": np.concatenate([noise(2.0, 2), voice(3.0)]),
+        "silence": np.zeros(5 * RATE, np.float32),
+        "train": noise(5.0, 3),
+    }
+    for name, waveform in sounds.items():
+        soundfile.write(folder / f"{name}.wav", waveform, RATE)
+    (folder / "text.wav").write_text("no audio")
+    names = [*sounds, "text"]
+    splits = ["train" if name == "train" else "unlabeled" for name in names]
+    return folder, pd.DataFrame({"id": names, "path": [f"{name}.wav" for name in names], "split": splits})
+
+
+@pytest.fixture(scope="module")
+def mined(raw):
+    folder, clips = raw
+    return mine_noises(clips, folder, RATE, 2)
+
+
+def test_only_voiceless_parts_of_unlabeled_clips(mined):
+    table = mined.table
+    assert set(table["clip"]) == {"noise", "both"}
+    assert (table.loc[table["clip"] == "both", "start_s"] + SEGMENT_S <= 2.1).all()
+    assert table["segment"].tolist() == list(range(len(table)))
+
+
+def test_segments_have_unit_level(mined):
+    segments = [mined[index] for index in mined.table["segment"]]
+    assert {(len(segment), segment.dtype) for segment in segments} == {(round(SEGMENT_S * RATE), np.dtype("float32"))}
+    np.testing.assert_allclose([rms(segment) for segment in segments], 1.0, atol=1e-3)
+
+
+def test_segments_of_a_clip_share_a_fold(mined):
+    table = mined.table
+    assert (table.groupby("clip")["fold"].nunique() == 1).all()
+    assert set(table["fold"]) <= {0, 1}
+    assert (table["clip"] == "noise").sum() == 3
+
+
+def test_segments_of_a_clip_do_not_overlap(mined):
+    gaps = mined.table.groupby("clip")["start_s"].diff().dropna()
+    assert (gaps >= SEGMENT_S).all()
+
+
+def test_no_unlabeled_clips_no_bank(raw):
+    folder, clips = raw
+    bank = mine_noises(clips[clips["split"] == "train"], folder, RATE, 2)
+    assert bank.table.empty and list(bank.table) == COLUMNS
+    assert bank.samples.shape == (0,) and bank.samples.dtype == np.float16
+
+
+SOUNDS = [np.full(n, value, np.float32) for n, value in ((5, 1.0), (1, 2.0), (30, 3.0))]
+
+
+def bank_of_three() -> NoiseBank:
+    return NoiseBank.join(
+        [("mined", "001", 0.5, 1, SOUNDS[0]), ("mined", "NA", 0.0, 0, SOUNDS[1]), ("rain", "", 2.25, 1, SOUNDS[2])]
+    )
+
+
+def test_noises_of_any_length_are_read_by_number():
+    bank = bank_of_three()
+    assert all(np.array_equal(bank[index], sound) for index, sound in enumerate(SOUNDS))
+    assert bank.table.to_numpy().tolist() == [
+        [0, "mined", "001", 0.5, 5, 1],
+        [1, "mined", "NA", 0.0, 1, 0],
+        [2, "rain", "", 2.25, 30, 1],
+    ]
+
+
+@pytest.mark.parametrize("bank", [bank_of_three(), NoiseBank.join([])], ids=["three", "none"])
+def test_a_bank_comes_back_as_it_was_kept(bank, tmp_path):
+    again = bank.kept(tmp_path)
+    pd.testing.assert_frame_equal(again.table, bank.table, check_dtype=len(bank.table) > 0)
+    assert again.samples.dtype == np.float16 and again.samples.shape == bank.samples.shape
+    assert all(np.array_equal(again[index], bank[index]) for index in range(len(bank.table)))
+    assert all(again[index].dtype == np.float32 for index in range(len(bank.table)))
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    NoiseBank(bank.table, bank.samples).kept(tmp_path)
+    assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+
+def test_a_kept_bank_stays_on_disk(tmp_path):
+    assert len(pickle.dumps(NoiseBank.join([("rain", "", 0.0, 0, np.ones(10**6))]).kept(tmp_path))) < 10_000
+
+
+def test_two_banks_in_one():
+    both = bank_of_three().extended_by(bank_of_three())
+    assert both.table["segment"].tolist() == list(range(6))
+    assert all(np.array_equal(both[index + 3], sound) for index, sound in enumerate(SOUNDS))
+
+
+@pytest.fixture(scope="module")
+def with_whole(raw, mined):
+    """The clips `noise`, `voice` and `silence` as a whole."""
+    folder, clips = raw
+    return with_whole_clips(mined, clips, np.array([0, 1, 3]), folder, RATE, 2)
+
+
+def test_whole_clips_replace_their_segments_and_no_others(mined, with_whole):
+    table = with_whole.table
+    assert table["segment"].tolist() == list(range(len(table)))
+    assert table["clip"].value_counts().to_dict() == {"noise": 1, "voice": 1, "both": 1}  # silence is no noise
+    whole = table[table["clip"] != "both"]
+    assert (whole["start_s"] == 0).all() and (whole["n_samples"] == 5 * RATE).all()
+    kept, before = (bank.table[bank.table["clip"] == "both"].iloc[0] for bank in (with_whole, mined))
+    assert kept[["start_s", "n_samples", "fold"]].tolist() == before[["start_s", "n_samples", "fold"]].tolist()
+    assert np.array_equal(with_whole[kept["segment"]], mined[before["segment"]])
+
+
+def test_whole_clips_have_unit_level(with_whole):
+    assert [rms(with_whole[i]) for i in with_whole.table["segment"]] == pytest.approx([1.0] * 3, abs=1e-3)
+
+
+def test_a_clip_keeps_its_fold_as_a_whole(raw, mined, with_whole):
+    before = mined.table.drop_duplicates("clip").set_index("clip")["fold"]
+    after = with_whole.table.set_index("clip")["fold"]
+    assert after["noise"] == before["noise"] and after["both"] == before["both"]
+    assert after["noise"] != after["voice"]  # neighbours in the list of unlabeled clips
+
+
+def test_no_clip_chosen_no_change(raw, mined):
+    folder, clips = raw
+    same = with_whole_clips(mined, clips, np.array([], int), folder, RATE, 2)
+    pd.testing.assert_frame_equal(same.table, mined.table)
+    assert np.array_equal(same.samples, mined.samples)
+
+
+@pytest.mark.parametrize("n_samples", [100, 24_000, 80_000])
+def test_extended_noise_is_as_long_and_as_loud_as_asked(n_samples):
+    extended = extend_noise(20 * noise(1.5), n_samples, RATE, np.random.default_rng(0))
+    assert extended.shape == (n_samples,) and extended.dtype == np.float32
+    if n_samples > RATE:
+        levels = [rms(part) for part in np.array_split(extended, n_samples // 1600)]
+        assert min(levels) > 0.85 and max(levels) < 1.15  # no dip and no bump at the joints
+
+
+def test_extended_noise_does_not_repeat_itself():
+    extended = extend_noise(20 * noise(1.5), 80_000, RATE, np.random.default_rng(0))
+    spectrum = np.abs(np.fft.rfft(extended, 160_000)) ** 2
+    correlation = np.fft.irfft(spectrum)[RATE // 10 : 80_000] / np.sum(extended**2)
+    assert np.abs(correlation).max() < 0.7
