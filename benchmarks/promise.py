@@ -28,7 +28,7 @@ from fakevoice.core.tables import CLIP_TEXT, read_table
 from fakevoice.core.tasks import targets
 from fakevoice.data.folds import make_channels, read_folds
 from fakevoice.data.groups import first_group
-from fakevoice.data.shortcuts import overlap_weights, recorded, scene_weights
+from fakevoice.data.shortcuts import overlap_weights, recording_facts, scene_weights
 from fakevoice.ensemble.blend import STACK, Blend, cross_fit, fit_blend
 from fakevoice.ensemble.expected_score import Replays, replay_tests
 from fakevoice.ensemble.label_shares import Shares
@@ -86,7 +86,10 @@ def load_material(config: Config, sources: Path | None) -> Material:
     clips, audit = (read_table(prepared / f"{name}.csv", CLIP_TEXT) for name in ("clips", "audit"))
     train = (clips["split"] == "train").to_numpy()
     rows = read_folds(run.paths.folds_csv, run.config.competition)
-    table, fingerprints = recorded(rows, audit, clips["id"][train]), read_array(prepared / "fingerprints.npy")[train]
+    table, fingerprints = (
+        recording_facts(rows, audit, clips["id"][train]),
+        read_array(prepared / "fingerprints.npy")[train],
+    )
     if sources is None:
         named = make_channels(table["group"], fingerprints, run.config.folds.n_folds)
     else:

@@ -28,10 +28,10 @@ from fakevoice.core.tables import CLIP_TEXT, SCENE_TEXT, VOICE_TEXT, read_table
 from fakevoice.core.tasks import targets
 from fakevoice.data.groups import first_group
 from fakevoice.ensemble.blend import STACK, Blend, cross_fit, fit_blend
-from fakevoice.ensemble.evaluate import judged_rows
+from fakevoice.ensemble.evaluate import scored_rows
 from fakevoice.metrics.bootstrap import bootstrap_interval
 from fakevoice.metrics.slices import label_and_probability
-from fakevoice.pipeline.runner import run_line
+from fakevoice.pipeline.runner import run_pipeline
 
 PEERS = Path(__file__).parent / "peers"
 MEASURES = {"score": "dacon_score", "AUC": "auc", "Brier": "brier", "ECE": "ece"}
@@ -83,7 +83,7 @@ def read_peer(file: Path, ours: Config) -> Peer:
 
 def peer_answers(peer: Peer) -> Answers:
     """Train a peer's network where that is not done yet, and read its logits."""
-    run_line(peer.config, "train")
+    run_pipeline(peer.config, "train")
     places, (name,) = paths(peer.config), peer.config.networks
     scenes, voices = _scenes(places)
     oof = read_array(places.stage("train") / f"oof-{name}.npy")
@@ -119,7 +119,7 @@ def our_answers(ours: Config) -> list[Answers]:
     places = paths(ours)
     folder, (scenes, voices) = places.stage("ensemble"), _scenes(places)
     table = read_table(folder / "oof.csv", ("scene", "state"))
-    rows = judged_rows(scenes, voices, table["fold"].to_numpy(int), places, ours)
+    rows = scored_rows(scenes, voices, table["fold"].to_numpy(int), places, ours)
     label, oof = label_and_probability(table, ours.outputs)
     groups = first_group(scenes, voices)[rows]
     whole = Answers("ours: ensemble", label[rows], oof[rows], groups, read_array(folder / "test.npy"))

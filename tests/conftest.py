@@ -13,7 +13,7 @@ from fakevoice.core.artifacts import checksum
 from fakevoice.core.config import Config, load_config
 from fakevoice.core.paths import Paths, paths
 from fakevoice.inference.predictor import Predictor
-from fakevoice.pipeline.runner import run_line
+from fakevoice.pipeline.runner import run_pipeline
 
 TINY = [
     "dataset.args.n_train=60",
@@ -100,7 +100,7 @@ def finished_run(tmp_path_factory) -> FinishedRun:
     with FileLock(folder / "finished.lock"), pytest.MonkeyPatch.context() as environment:
         environment.setenv("FAKEVOICE_HOME", str(home))
         environment.setenv("LOKY_MAX_CPU_COUNT", "1")  # starting workers takes longer than this work
-        run_line(config)
+        run_pipeline(config)
         return FinishedRun(home, config, list(TINY), paths(config))
 
 

@@ -14,7 +14,7 @@ from fakevoice.core.config import load_config
 from fakevoice.core.config_sections import Published
 from fakevoice.core.tables import write_table
 from fakevoice.metrics.slices import label_and_probability, measure_all
-from fakevoice.pipeline.runner import run_line, stale_stages
+from fakevoice.pipeline.runner import run_pipeline, stale_stages
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_without_networks_there_are_no_epochs_to_tell_of(run):
 
 def test_by_fold_is_the_metric_of_the_scenes_of_that_fold(damageable):
     config = load_config("demo", [*damageable.overrides, "ensemble.discount_shortcuts=false"])
-    run_line(config, "ensemble")
+    run_pipeline(config, "ensemble")
     run = load_run(config)
     table = results.collect(run)["by_fold"].set_index(["fold", "member"])
     for fold, rows in run.oof.groupby("fold"):
@@ -119,6 +119,6 @@ def test_what_is_published_may_be_added_to_a_finished_run(damageable):
     words = ["published.source=them", "published.systems.B.auc=0.6", "published.systems.A.auc=0.7"]
     config = load_config("demo", [*damageable.overrides, *words])
     assert [name for name, reason in stale_stages(config) if reason] == ["results"]
-    run_line(config)
+    run_pipeline(config)
     read = json.loads((damageable.paths.stage("results") / "results.json").read_text())
     assert [row["system"] for row in read["published"]] == ["B", "A"]  # in the order of the config

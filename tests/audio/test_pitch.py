@@ -51,7 +51,7 @@ def test_unit_power_of_each_frame_but_the_silent():
 def test_level_is_that_of_the_reference():
     rng = np.random.default_rng(0)
     reference, waveform = 0.01 * rng.standard_normal(1000), rng.standard_normal(1000)
-    levelled = pitch.at_level_of(reference, waveform)
+    levelled = pitch.match_level(reference, waveform)
     assert levelled.dtype == np.float32 and np.corrcoef(levelled, waveform)[0, 1] > 0.999
     assert np.std(levelled) == pytest.approx(np.std(reference), rel=0.01)
-    np.testing.assert_array_equal(pitch.at_level_of(reference, np.zeros(1000)), reference.astype(np.float32))
+    np.testing.assert_array_equal(pitch.match_level(reference, np.zeros(1000)), reference.astype(np.float32))

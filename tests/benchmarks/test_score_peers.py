@@ -15,7 +15,7 @@ from fakevoice.core.errors import ArtifactError, DataError
 from fakevoice.core.paths import paths
 from fakevoice.core.tables import read_table
 from fakevoice.ensemble.blend import fit_blend
-from fakevoice.ensemble.evaluate import judged_rows
+from fakevoice.ensemble.evaluate import scored_rows
 from fakevoice.training.cross_validation import check_networks
 
 _spec = importlib.util.spec_from_file_location("score_peers", REPOSITORY / "benchmarks" / "score_peers.py")
@@ -115,7 +115,7 @@ def test_members_answer_at_the_shares_of_the_whole(damageable):
     mean = read_array(damageable.paths.stage("train") / "test-mfcc.npy").mean(axis=0)  # over the fold models
     table = read_table(damageable.paths.stage("ensemble") / "oof.csv", ("scene", "state"))
     scenes, voices = score_peers._scenes(damageable.paths)
-    rows = judged_rows(scenes, voices, table["fold"].to_numpy(int), damageable.paths, damageable.config)
+    rows = scored_rows(scenes, voices, table["fold"].to_numpy(int), damageable.paths, damageable.config)
     logits = table[["logit_mfcc_fake", "logit_mfcc_real"]].to_numpy()[rows, None]
     alone = fit_blend(logits, table[["label_fake", "label_real"]].to_numpy(float)[rows], ["mfcc"], damageable.config)
     assert mfcc.test == pytest.approx(alone.at_shares(np.array(many)).probability(mean[:, None]), abs=1e-6)

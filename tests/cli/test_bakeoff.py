@@ -76,7 +76,7 @@ def test_the_command_runs_each_variant_once(damageable, capsys, monkeypatch):
     assert abs(table["difference"].iloc[1]) > 1e-6
     assert (damageable.home / "runs" / "demo" / "size-smooth" / "ensemble" / "oof.csv").is_file()
     ran = []
-    monkeypatch.setattr(bakeoff, "run_line", lambda config, last: ran.append((config.experiment, last)))
+    monkeypatch.setattr(bakeoff, "run_pipeline", lambda config, last: ran.append((config.experiment, last)))
     assert main(["bakeoff", "size", "smooth", "--config", "demo", *words]) == 0
     assert ran == [("size-smooth", "ensemble")]
 

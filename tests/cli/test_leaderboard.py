@@ -17,7 +17,7 @@ from fakevoice.cli import leaderboard as boards
 from fakevoice.cli.leaderboard import leaderboard, record_score, submit
 from fakevoice.core.config import load_config
 from fakevoice.core.errors import ArtifactError, ConfigError, SubmissionError
-from fakevoice.pipeline.runner import run_line
+from fakevoice.pipeline.runner import run_pipeline
 from fakevoice.pipeline.submission import change_log, read_log
 
 TOKEN = "KGAT_the-secret-of-a-user"
@@ -276,5 +276,5 @@ def test_leaderboard(damageable):
 
 def test_the_line_keeps_the_score_of_a_submission_that_it_makes_again(damageable):
     record_score(damageable.config, 0.25, None)
-    run_line(damageable.config, "submission", force="submission")
+    run_pipeline(damageable.config, "submission", force="submission")
     assert leaderboard(damageable.config)["board_score"].tolist() == [0.25]

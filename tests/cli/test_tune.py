@@ -36,7 +36,7 @@ def run(config, last):
         time.sleep(600)
     write_json(paths(config).stage("ensemble") / "metrics.json", {"oof_score": 0.5})
 
-tuning.run_line = run
+tuning.run_pipeline = run
 tuning.tune("demo", sys.argv[1:], 3)
 """
 
@@ -70,7 +70,7 @@ def line(tmp_path, monkeypatch) -> Line:
     monkeypatch.setenv("FAKEVOICE_HOME", str(tmp_path))
     monkeypatch.setattr(tuning, "check_features", lambda config: {})
     monkeypatch.setattr(tuning, "check_networks", lambda config, shapes: None)
-    monkeypatch.setattr(tuning, "run_line", stand_in := Line())
+    monkeypatch.setattr(tuning, "run_pipeline", stand_in := Line())
     return stand_in
 
 
@@ -97,7 +97,7 @@ def test_impossible_words_stop_before_any_trial(line, tmp_path, words, message):
 
 def test_a_wrong_argument_of_a_plugin_stops_before_any_trial(tmp_path, monkeypatch):
     monkeypatch.setenv("FAKEVOICE_HOME", str(tmp_path))
-    monkeypatch.setattr(tuning, "run_line", lambda *args: pytest.fail("a trial was run"))
+    monkeypatch.setattr(tuning, "run_pipeline", lambda *args: pytest.fail("a trial was run"))
     with pytest.raises(ConfigError, match=r"networks.mel.model.args: unknown key 'widht'; did you mean 'width'"):
         tune("demo", ["networks.mel.model.args.widht=4..8"], 3)
 
@@ -122,7 +122,7 @@ def test_the_score_as_simulated_where_there_is_no_other(line, monkeypatch):
     def run(config: Config, last: str) -> None:
         write_json(paths(config).stage("ensemble") / "metrics.json", {"oof_score": 0.25, "expected_score": 0.1})
 
-    monkeypatch.setattr(tuning, "run_line", run)
+    monkeypatch.setattr(tuning, "run_pipeline", run)
     assert tune("demo", [LEAVES], 1)["score"].tolist() == [0.25]
 
 

@@ -238,8 +238,8 @@ def test_a_half_written_file_is_known_as_this_processs_own(tmp_path):
 def test_the_second_process_is_told_who_holds_the_lock(tmp_path):
     code = f"""
 from pathlib import Path
-from fakevoice.core.locks import lock
-with lock(Path({str(tmp_path)!r})):
+from fakevoice.core.locks import folder_lock
+with folder_lock(Path({str(tmp_path)!r})):
     print("held", flush=True)
     input()
 """
@@ -247,10 +247,10 @@ with lock(Path({str(tmp_path)!r})):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], env=environment, text=True, **pipes) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(LockedError, match=rf"process {other.pid}\b"), locks.lock(tmp_path):
+        with pytest.raises(LockedError, match=rf"process {other.pid}\b"), locks.folder_lock(tmp_path):
             pass
         other.communicate("\n")
-    with locks.lock(tmp_path):
+    with locks.folder_lock(tmp_path):
         assert (tmp_path / ".lock-owner").read_text() == f"process {os.getpid()} on {platform.node()}"
     assert not (tmp_path / ".lock-owner").exists()
 
@@ -258,18 +258,18 @@ with lock(Path({str(tmp_path)!r})):
 def test_a_killed_holder_does_not_block(tmp_path):
     (tmp_path / ".lock").touch()
     (tmp_path / ".lock-owner").write_text("process 1")
-    with locks.lock(tmp_path):
+    with locks.folder_lock(tmp_path):
         pass
 
 
 def test_the_lock_is_given_back_after_an_error(tmp_path):
-    with pytest.raises(RuntimeError), locks.lock(tmp_path):
+    with pytest.raises(RuntimeError), locks.folder_lock(tmp_path):
         raise RuntimeError
-    with locks.lock(tmp_path):
+    with locks.folder_lock(tmp_path):
         pass
 
 
 def test_a_folder_that_cannot_be_locked_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ArtifactError, match="file"), locks.lock(tmp_path / "file" / "run"):
+    with pytest.raises(ArtifactError, match="file"), locks.folder_lock(tmp_path / "file" / "run"):
         pass

@@ -29,7 +29,7 @@ from fakevoice.core.config import REPOSITORY, Config, load_config
 from fakevoice.core.errors import AudioError, ConfigError, RemoteError
 from fakevoice.core.paths import data_folder, data_url, paths
 from fakevoice.data import audit
-from fakevoice.pipeline.runner import run_line, stale_stages
+from fakevoice.pipeline.runner import run_pipeline, stale_stages
 
 s3fs = pytest.importorskip("s3fs")
 pytest.importorskip("moto.server")
@@ -303,30 +303,30 @@ def test_an_unknown_scheme():
 def test_prepare_gives_the_same_bytes_and_a_second_run_fetches_nothing(server, competition, tmp_path, monkeypatch):
     upload(competition)
     local = at(tmp_path / "local", monkeypatch, str(competition.parent))
-    assert run_line(local, "prepare")
+    assert run_pipeline(local, "prepare")
     expected = prepared(local)
     config = at(tmp_path / "home", monkeypatch, ROOT)
     server.forget()
-    assert run_line(config, "prepare")
+    assert run_pipeline(config, "prepare")
     assert prepared(config) == expected
     assert sorted(server.fetched()) == sorted(remote.list_files(URL))  # each once
     server.forget()
-    assert not run_line(config, "prepare")
+    assert not run_pipeline(config, "prepare")
     assert server.fetched() == [] and len(server.asked) == 1
-    assert run_line(config, "prepare", force="prepare") and server.fetched() == []
+    assert run_pipeline(config, "prepare", force="prepare") and server.fetched() == []
 
 
 def test_one_changed_object_is_fetched_alone(server, competition, tmp_path, monkeypatch):
     upload(competition)
     config = at(tmp_path / "home", monkeypatch, ROOT)
-    run_line(config, "prepare")
+    run_pipeline(config, "prepare")
     before, name = prepared(config), "test/test 03#.wav"
     put(name, (competition / "test/test 03#.wav").read_bytes())  # the same again, at a later time
     assert dict(stale_stages(config))["prepare"] == ""
     put(name, (competition / "test/test 04#.wav").read_bytes())  # of the same size
     assert dict(stale_stages(config))["prepare"] == "input raw changed"
     server.forget()
-    assert run_line(config, "prepare")
+    assert run_pipeline(config, "prepare")
     assert server.fetched() == [name]
     changed = {file for file, content in prepared(config).items() if content != before[file]}
     assert changed == {"audit.csv", "fingerprints.npy"}
@@ -341,13 +341,13 @@ def test_what_changes_during_a_run_makes_the_next_one_stale(server, competition,
         return check(*tables)
 
     monkeypatch.setattr(audit, "check_duplicates", changed_meanwhile)
-    run_line(config, "prepare")
+    run_pipeline(config, "prepare")
     assert dict(stale_stages(config))["prepare"] == "input raw changed"
 
 
 def test_a_moved_bucket_makes_nothing_stale(server, competition, tmp_path, monkeypatch):
     upload(competition)
-    run_line(at(tmp_path / "home", monkeypatch, ROOT), "prepare")
+    run_pipeline(at(tmp_path / "home", monkeypatch, ROOT), "prepare")
     upload(competition, "bucket/elsewhere/voices")
     moved = at(tmp_path / "home", monkeypatch, "s3://bucket/elsewhere/")
     assert dict(stale_stages(moved))["prepare"] == ""
@@ -358,13 +358,13 @@ def test_a_denied_clip_is_marked_and_a_denied_table_stops(server, competition, t
     upload(competition)
     config = at(tmp_path / "home", monkeypatch, ROOT, "on_error=mark")
     server.failing["train/trai 01#.wav"] = [DENIED] * 99
-    run_line(config, "prepare")
+    run_pipeline(config, "prepare")
     errors = pd.read_csv(paths(config).stage("prepare") / "errors.csv")
     assert errors["id"].tolist() == ["train1"] and errors["reason"].tolist() == ["access denied"]
     shutil.rmtree(tmp_path / "home")
     server.failing["train.csv"] = [DENIED] * 99
     with pytest.raises(AudioError, match=f"{URL}/train.csv: access denied"):
-        run_line(config, "prepare")
+        run_pipeline(config, "prepare")
 
 
 def test_processes_fetch_for_themselves(server, competition, tmp_path, monkeypatch):
@@ -372,13 +372,13 @@ def test_processes_fetch_for_themselves(server, competition, tmp_path, monkeypat
     upload(competition)
     words = ["scenes.n_scenes=8", "folds.n_folds=2", "folds.groups=none", "folds.unit=group"]
     local = at(tmp_path / "local", monkeypatch, str(competition.parent), *words)
-    run_line(local, "scenes")
+    run_pipeline(local, "scenes")
     get_reusable_executor().shutdown(wait=True)  # its processes may know nothing of this server
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
     monkeypatch.setattr("fakevoice.data.audit.CHUNK_CLIPS", 6)
     config = at(tmp_path / "home", monkeypatch, ROOT, *words)
     server.forget()
-    run_line(config, "scenes")
+    run_pipeline(config, "scenes")
     for stage in ("prepare", "folds", "scenes"):
         for file in (tmp_path / "local/runs/voices/default" / stage).iterdir():
             if file.suffix != ".json":
@@ -393,7 +393,7 @@ def test_processes_fetch_for_themselves(server, competition, tmp_path, monkeypat
 def test_killed_in_the_middle(server, competition, tmp_path, monkeypatch):
     upload(competition)
     local = at(tmp_path / "local", monkeypatch, str(competition.parent))
-    run_line(local, "prepare")
+    run_pipeline(local, "prepare")
     expected = prepared(local)
     config, server.delay_s = at(tmp_path / "home", monkeypatch, ROOT), 0.1
     raw = paths(config).raw
@@ -410,7 +410,7 @@ def test_killed_in_the_middle(server, competition, tmp_path, monkeypatch):
     for path in whole:
         assert path.read_bytes() == (competition / path.relative_to(raw)).read_bytes()
     server.forget()
-    assert run_line(config, "prepare")
+    assert run_pipeline(config, "prepare")
     assert prepared(config) == expected
     assert len({*server.fetched()}) <= 3 * N_CLIPS - len(whole)  # a busy server is asked twice
     assert not [path for path in raw.rglob("*") if path.name.startswith(TEMPORARY)]
@@ -419,7 +419,7 @@ def test_killed_in_the_middle(server, competition, tmp_path, monkeypatch):
 def test_the_bound_holds_for_a_whole_stage(server, competition, tmp_path, monkeypatch):
     upload(competition)
     local = at(tmp_path / "local", monkeypatch, str(competition.parent))
-    run_line(local, "prepare")
+    run_pipeline(local, "prepare")
     expected = prepared(local)
     config = at(tmp_path / "home", monkeypatch, ROOT, "data.cache_gb=8e-5")  # 80 kB, of 36 clips of 8 kB
     sizes, replace = [], os.replace
@@ -430,7 +430,7 @@ def test_the_bound_holds_for_a_whole_stage(server, competition, tmp_path, monkey
             sizes.append(sum(path.stat().st_size for path in paths(config).raw.rglob("*.wav")))
 
     monkeypatch.setattr(artifacts.os, "replace", measured)
-    run_line(config, "prepare")
+    run_pipeline(config, "prepare")
     assert prepared(config) == expected
     assert 30_000 < max(sizes) <= 80_000
 
@@ -464,7 +464,7 @@ def test_a_password_is_never_shown(tmp_path, monkeypatch):
     config = load_config("voices")
     assert data_url(config) == f"{secret}/voices"
     with pytest.raises(RemoteError, match=r"https://me@127.*: cannot be reached") as caught:
-        run_line(config, "prepare")
+        run_pipeline(config, "prepare")
     assert "hush" not in str(caught.value)
     assert not [file for file in tmp_path.rglob("*") if file.is_file() and b"hush" in file.read_bytes()]
 
@@ -496,14 +496,14 @@ def test_a_web_server_that_lists(competition, tmp_path, monkeypatch):
     """Python's own, of which directory pages and dates are all that is known."""
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
     local = at(tmp_path / "local", monkeypatch, str(competition.parent))
-    run_line(local, "prepare")
+    run_pipeline(local, "prepare")
     expected, handler = prepared(local), partial(SilentHandler, directory=competition.parent)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
         threading.Thread(target=web.serve_forever, daemon=True).start()
         config = at(tmp_path / "home", monkeypatch, f"http://127.0.0.1:{web.server_address[1]}/")
-        run_line(config, "prepare")
+        run_pipeline(config, "prepare")
         assert prepared(config) == expected
-        assert not run_line(config, "prepare")
+        assert not run_pipeline(config, "prepare")
         os.utime(competition / "train.csv", (1, 1))
         assert dict(stale_stages(config))["prepare"] == "input raw changed"
         monkeypatch.setattr(remote, "FIRST_WAIT_S", 0.001)

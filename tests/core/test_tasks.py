@@ -15,7 +15,7 @@ from fakevoice.core.tasks import head_states, membership, network_targets, norma
 from fakevoice.inference.inputs import list_sources
 from fakevoice.inference.predictor import Predictor
 from fakevoice.inference.recordings import answer
-from fakevoice.pipeline.runner import run_line
+from fakevoice.pipeline.runner import run_pipeline
 
 RATE_HZ = 8000
 BANDS_HZ = {"low": (150, 400), "mid": (700, 1300), "high": (2000, 3500)}
@@ -127,7 +127,7 @@ def test_a_competition_without_mixing(tmp_path, monkeypatch, task, classes):
     monkeypatch.delenv("FAKEVOICE_DATA", raising=False)
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
     config = load_config(str(tmp_path / "tones.yaml"))
-    run_line(config)
+    run_pipeline(config)
 
     (file,) = (tmp_path / "submissions").glob("tones-*.csv")
     submission = read_table(file, ("id",))

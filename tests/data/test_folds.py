@@ -123,7 +123,7 @@ def test_folds_keep_groups_whole_and_classes_balanced():
     folds.check_folds(rows, CLIPS, NO_DUPLICATES, N_FOLDS)
 
 
-def recorded(n_channels: int, n_groups: int, n_clips: int = 2) -> tuple[pd.Series, np.ndarray, np.ndarray]:
+def recording_facts(n_channels: int, n_groups: int, n_clips: int = 2) -> tuple[pd.Series, np.ndarray, np.ndarray]:
     """Groups of clips, their spectra (own resonances of some dB under the curve of their channel), their channels."""
     rng = np.random.default_rng(4)
     curves = rng.normal(0, 10, (n_channels, 24))
@@ -135,7 +135,7 @@ def recorded(n_channels: int, n_groups: int, n_clips: int = 2) -> tuple[pd.Serie
 
 
 def test_groups_recorded_alike_become_one_channel():
-    groups, points, truth = recorded(n_channels=12, n_groups=60)
+    groups, points, truth = recording_facts(n_channels=12, n_groups=60)
     channels = folds.make_channels(groups, points, N_FOLDS)
     assert channels.nunique() == 12
     assert (channels.groupby(truth).nunique() == 1).all()
@@ -156,7 +156,7 @@ def test_recordings_equalized_alike_become_one_channel(recordings):
 
 
 def test_channels_keep_groups_whole():
-    groups, points, _ = recorded(n_channels=12, n_groups=60, n_clips=4)
+    groups, points, _ = recording_facts(n_channels=12, n_groups=60, n_clips=4)
     points[::4] = points[::4][::-1]  # a clip of each group sounds like another group's
     channels = folds.make_channels(groups.set_axis(groups.index + 100), points, N_FOLDS)
     assert (channels.groupby(groups.to_numpy()).nunique() == 1).all()
@@ -164,7 +164,7 @@ def test_channels_keep_groups_whole():
 
 
 def test_channels_do_not_depend_on_level_scale_or_chance():
-    groups, points, _ = recorded(n_channels=12, n_groups=60)
+    groups, points, _ = recording_facts(n_channels=12, n_groups=60)
     first, second = (folds.make_channels(groups, points, N_FOLDS) for _ in range(2))
     scaled = folds.make_channels(groups, 8 * points + np.arange(24, dtype=np.float32), N_FOLDS)
     assert first.tolist() == second.tolist() == scaled.tolist()
@@ -172,14 +172,14 @@ def test_channels_do_not_depend_on_level_scale_or_chance():
 
 @pytest.mark.parametrize(("n_groups", "joined"), [(5, False), (59, False), (60, True)])
 def test_few_groups_are_channels_of_their_own(n_groups, joined):
-    groups, points, _ = recorded(n_channels=5, n_groups=n_groups)
+    groups, points, _ = recording_facts(n_channels=5, n_groups=n_groups)
     channels = folds.make_channels(groups, points, N_FOLDS)
     assert (channels.nunique() < n_groups) == joined
     assert joined or channels.equals(groups)
 
 
 def test_channels_that_lie_far_apart_are_no_warning():
-    groups, points, truth = recorded(n_channels=2, n_groups=200)
+    groups, points, truth = recording_facts(n_channels=2, n_groups=200)
     channels = folds.make_channels(groups, points + 1e4 * truth[:, None].astype(np.float32), N_FOLDS)
     assert (pd.Series(truth).groupby(channels).nunique() == 1).all()
 
@@ -187,7 +187,7 @@ def test_channels_that_lie_far_apart_are_no_warning():
 @pytest.fixture
 def prepared(tmp_path) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """Clips of 60 named groups on 12 channels, beside an empty table of duplicates."""
-    groups, points, truth = recorded(n_channels=12, n_groups=60)
+    groups, points, truth = recording_facts(n_channels=12, n_groups=60)
     write_table(tmp_path / "duplicates.csv", NO_DUPLICATES)
     label = np.where(np.arange(120) // 24 % 2 == 0, "fake", "real")  # 12 groups of one class, 12 of the other, ...
     return clips_with(label.tolist(), groups.tolist()), points, truth

@@ -92,14 +92,14 @@ def clips(run) -> list[np.ndarray]:
 
 def answers(folder) -> dict:
     onnx, script = ((folder / name).read_bytes() for name in ("model.onnx", "model.pt"))
-    return {"onnx": formats.answer_of_onnx(onnx), "torchscript": formats.answer_of_torchscript(script)}
+    return {"onnx": formats.run_onnx(onnx), "torchscript": formats.run_torchscript(script)}
 
 
 @pytest.mark.parametrize("kind", ["onnx", "torchscript"])
 @pytest.mark.parametrize("n_clips", [1, 7])
 def test_the_files_say_what_the_pipeline_says(exported, predictor, blend, clips, kind, n_clips):
     said = answers(exported[0])[kind](np.stack(clips[:n_clips]))
-    expected = export_module.pipeline_says(predictor, blend, clips[:n_clips], cached=False)
+    expected = export_module.pipeline_probability(predictor, blend, clips[:n_clips], cached=False)
     assert said.shape == (n_clips, 2) and said.dtype == np.float32
     assert np.abs(said - expected).max() < 1e-5
     assert n_clips == 1 or np.ptp(expected, axis=0).min() > 1e-3  # they could differ
@@ -162,7 +162,7 @@ def test_the_example_needs_nothing_else(exported, run, predictor, blend, clips, 
     assert cells[-1][1:3] == ["0.0", "1.875"]
     windows = [sound[start : start + 80_000] for start in (0, 40_000, 80_000, len(sound) - 80_000)]
     windows.append(np.append(sound[:30_000], np.zeros(50_000)))
-    expected = export_module.pipeline_says(predictor, blend, windows, cached=False)
+    expected = export_module.pipeline_probability(predictor, blend, windows, cached=False)
     assert np.abs(np.array([row[3:] for row in cells], float) - expected).max() < 1e-4
 
 
@@ -181,7 +181,7 @@ def test_eight_bits_are_of_the_networks_alone(exported, clips):
     assert kinds["logits.power.basis"] == onnx.TensorProto.FLOAT
     assert sum(name.endswith("_quantized") and ".model." in name for name in kinds) >= 2 * 2 * 9
     floats, eights = (
-        formats.answer_of_onnx((exported[0] / name).read_bytes())(np.stack(clips[:3]))
+        formats.run_onnx((exported[0] / name).read_bytes())(np.stack(clips[:3]))
         for name in ("model.onnx", "model-int8.onnx")
     )
     assert 0 < np.abs(floats - eights).max() < 0.1
@@ -200,7 +200,7 @@ def test_eight_bits_are_measured_out_of_fold(run, monkeypatch):
     monkeypatch.setattr(export_module, "trace", lambda graph, n_samples: graph)
     monkeypatch.setattr(export_module, "as_onnx", lambda graph: graph)
     monkeypatch.setattr(export_module, "as_int8", lambda graph, clips: graph)
-    monkeypatch.setattr(export_module, "answer_of_onnx", answer_of)
+    monkeypatch.setattr(export_module, "run_onnx", answer_of)
     monkeypatch.setattr(export_module, "paired_difference", lambda target, p, before, *rest: said.append(p) or {})
     monkeypatch.setattr(export_module, "N_SCENES", 24)
     export_module._cost_of_int8(model)
@@ -224,8 +224,8 @@ def test_an_export_without_eight_bits_leaves_none_behind(at_home, made_before, t
 
 
 def test_a_file_that_says_something_else_is_not_written(at_home, made_before, tmp_path, monkeypatch):
-    right = export_module.pipeline_says
-    monkeypatch.setattr(export_module, "pipeline_says", lambda *rest: right(*rest) + 2e-4)
+    right = export_module.pipeline_probability
+    monkeypatch.setattr(export_module, "pipeline_probability", lambda *rest: right(*rest) + 2e-4)
     with pytest.raises(ArtifactError, match=r"model.onnx is off by 0.0002 .* 16 test clips"):
         export_module.export(at_home.config, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -279,7 +279,7 @@ def test_features_that_take_tensors_can_be_exported():
     refuse_unexportable(config, folds)
     first, again = (formats.as_onnx(formats.trace(FoldLogits(config, folds), config.n_samples)) for _ in range(2))
     assert first == again
-    answer = formats.answer_of_onnx(first)
+    answer = formats.run_onnx(first)
     waveforms = np.random.default_rng(0).normal(0, 0.1, (3, config.n_samples)).astype(np.float32)
     said = answer(waveforms)  # (3, 1, n_networks, n_outputs)
     for place, (name, (network,)) in enumerate(folds.items()):

@@ -14,7 +14,7 @@ from fakevoice.core.tables import CLIP_TEXT, read_table
 from fakevoice.features import store
 from fakevoice.features.extract import POOLED, extract, pooled_names
 from fakevoice.features.store import CachedFeature, feature_folders, read_or_silence
-from fakevoice.pipeline.runner import run_line
+from fakevoice.pipeline.runner import run_pipeline
 
 EVERYTHING = {"mel", "mfcc", POOLED}
 
@@ -102,7 +102,7 @@ def test_only_the_missing_shard_is_computed(finished_run, damageable, monkeypatc
     (mel / "scenes-00001.npy").unlink()
     computed, compute = [], store._compute_shard
     monkeypatch.setattr(store, "_compute_shard", lambda shard: computed.append(shard.targets) or compute(shard))
-    assert run_line(damageable.config, "features")
+    assert run_pipeline(damageable.config, "features")
     assert [list(targets.values()) for targets in computed] == [[mel / "scenes-00001.npy"]]
     assert damageable.contents() == finished_run.contents()
 
@@ -111,7 +111,7 @@ def test_another_run_that_writes_into_the_same_cache_is_not_disturbed(damageable
     (mel,) = damageable.paths.cache.glob("mel-*")
     (damageable.paths.stage("features") / "manifest.json").unlink()
     with artifacts.atomic_file(mel / "scenes-00009.npy") as file:  # as another experiment would at this moment
-        run_line(damageable.config, "features")
+        run_pipeline(damageable.config, "features")
         file.write(b"whole")
     assert (mel / "scenes-00009.npy").read_bytes() == b"whole"
 

@@ -137,7 +137,7 @@ def test_an_impossible_hop(predictor, long, hop_s):
 
 def streamed(predictor, raw: bytes, n_channels: int, hop_s: float, chunk: int) -> list:
     listener = Listener(predictor, RATE, n_channels, hop_s)
-    replies = [reply for start in range(0, len(raw), chunk) for reply in listener.hear(raw[start : start + chunk])]
+    replies = [reply for start in range(0, len(raw), chunk) for reply in listener.push(raw[start : start + chunk])]
     return [*replies, *listener.end()]
 
 
@@ -164,7 +164,7 @@ def test_a_stream_that_ends_within_the_first_hop(predictor, voices, tmp_path):
 def test_a_listener_keeps_no_more_than_a_clip(predictor, voices):
     listener = Listener(predictor, RATE, 1, 5.0)
     silence = np.zeros(12 * RATE, np.int16).tobytes()
-    for _ in listener.hear(silence):
+    for _ in listener.push(silence):
         assert len(listener.kept) <= 2 * (5 + 5) * RATE
     assert len(listener.kept) <= 2 * 7 * RATE  # a clip, and what came since the last hop
 

@@ -24,7 +24,7 @@ from fakevoice.features.extract import pooled_names
 from fakevoice.monitor import clips as incoming
 from fakevoice.monitor import html_page
 from fakevoice.monitor import verdict as monitoring
-from fakevoice.monitor.clips import Clips, Reference, find_reference, hear, list_clips
+from fakevoice.monitor.clips import Clips, Reference, find_reference, list_clips, score_clips
 from fakevoice.monitor.verdict import EXIT_CODES, FINE, MIN_CLIPS, RETRAIN, WATCH, Findings, as_dict, judge
 from fakevoice.monitor.watch import Gauges, Watcher
 from fakevoice.report import html_page as report_page
@@ -75,7 +75,7 @@ def heard(predictor, same_kind, before, by_telephone, finished_run) -> dict[str,
         environment.setenv("FAKEVOICE_HOME", str(finished_run.home))
         environment.setenv("LOKY_MAX_CPU_COUNT", "1")
         folders = {"before": before, "same": same_kind, "telephone": by_telephone}
-        return {name: hear(predictor, list_clips([str(folder)]), "test")[0] for name, folder in folders.items()}
+        return {name: score_clips(predictor, list_clips([str(folder)]), "test")[0] for name, folder in folders.items()}
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_the_reference_is_the_test_as_the_ensemble_scored_it(predictor, finished
     reference = find_reference(predictor)
     assert reference.kind == "test" and len(reference.clips.table) == 16
     sources = list_clips([str(finished_run.paths.raw / "test")])
-    clips, unreadable = hear(predictor, sources, "test")
+    clips, unreadable = score_clips(predictor, sources, "test")
     known = read_table(finished_run.paths.stage("prepare") / "clips.csv", ("id", "path", "split"))
     names = {Path(row.path).name: place for place, row in enumerate(known[known["split"] == "test"].itertuples())}
     order = [names[Path(path).name] for path in clips.table["path"]]
@@ -198,7 +198,7 @@ def test_scenes_are_the_reference_where_there_are_few_test_clips(predictor, hear
 
 def test_beside_scenes_one_fold_answers(predictor, same_kind):
     sources = list_clips([str(same_kind)])[:3]
-    table = hear(predictor, sources, "scenes")[0].table
+    table = score_clips(predictor, sources, "scenes")[0].table
     scores = predictor.predict([source.path for source in sources])
     found = table.set_index("id").loc[[source.id for source in sources], [f"compared_{name}" for name in OUTPUTS]]
     at_an_end = np.isclose(found, scores.low, atol=1e-6) | np.isclose(found, scores.high, atol=1e-6)
@@ -218,7 +218,7 @@ def test_names_may_repeat_in_a_folder(predictor, same_kind, tmp_path):
 
 def test_nothing_readable_is_said_and_not_raised(predictor, reference, tmp_path):
     (tmp_path / "a.wav").write_text("no audio")
-    clips, unreadable = hear(predictor, list_clips([str(tmp_path)]), "test")
+    clips, unreadable = score_clips(predictor, list_clips([str(tmp_path)]), "test")
     assert clips.table.empty and unreadable["id"].tolist() == ["a.wav"]
     findings = judged(predictor, reference, clips, 1)
     assert findings.verdict == WATCH and findings.drift.empty
@@ -310,7 +310,7 @@ def test_a_watch_judges_the_newest_clips(predictor, same_kind, inbox, tmp_path, 
     assert watcher.look().findings.n == 3 and len(watcher.heard) == 5
     shown = watcher._newest()[0].table
     assert shown["id"].tolist() == [file.name for file in files[2:5]]
-    fresh = hear(predictor, list_clips([str(inbox)]), "test")[0]
+    fresh = score_clips(predictor, list_clips([str(inbox)]), "test")[0]
     assert np.array_equal(watcher._newest()[0].pooled, fresh.pooled[-3:])
 
 

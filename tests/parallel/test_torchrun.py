@@ -61,7 +61,7 @@ def watched(task: tuple[str, FoldJob]) -> None:
     """Train a fold while each rank notes gradients, hashes of what a step changes, and epochs; checkpoints are kept."""
     name, job = task
     gradients, seen = [], {"states": [], "epochs": [], "drawn": []}
-    clip, save, epoch = nn.utils.clip_grad_norm_, fold_trainer._save_checkpoint, loop.Fit.epoch
+    clip, save, epoch = nn.utils.clip_grad_norm_, fold_trainer._save_checkpoint, loop.TrainingLoop.epoch
     average_others = loop.average_others
 
     def clipped(parameters, norm):
@@ -88,7 +88,7 @@ def watched(task: tuple[str, FoldJob]) -> None:
         patch.setattr(nn.utils, "clip_grad_norm_", clipped)
         patch.setattr(loop, "average_others", averaged)
         patch.setattr(fold_trainer, "_save_checkpoint", kept)
-        patch.setattr(loop.Fit, "epoch", noted)
+        patch.setattr(loop.TrainingLoop, "epoch", noted)
         train_fold(job)
     np.save(job.folder.parent / f"{name}-{torchrun.rank()}.npy", gradients)
     write_json(job.folder.parent / f"{name}-{torchrun.rank()}.json", seen)
@@ -99,7 +99,7 @@ def hash_of(state: dict[str, torch.Tensor]) -> str:
 
 
 def refuse(on: int) -> None:
-    with torchrun.agreed():
+    with torchrun.raised_together():
         if torchrun.rank() == on:
             raise DataError("no disk")
 
@@ -112,12 +112,12 @@ def lead(folder: Path) -> int:
             job.folder.mkdir()
             shutil.copy(folder / "whole-1.pt", job.folder / fold_trainer.CHECKPOINT)
         try:
-            torchrun.together(watched, (name, job))
+            torchrun.run_on_all_ranks(watched, (name, job))
         except FakevoiceError as error:
             told[name] = str(error)
     for on in (0, 1):
         try:
-            torchrun.together(refuse, on)
+            torchrun.run_on_all_ranks(refuse, on)
         except FakevoiceError as error:
             told[f"refused by {on}"] = str(error)
     write_json(folder / "told.json", told)
@@ -355,7 +355,7 @@ def test_alone_a_command_is_run_as_it_is(monkeypatch, environment):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert torchrun.run(lambda: 3, lambda: pytest.fail("cleaned up")) == 3
-    assert torchrun.count() == 1 and torchrun.leads()
+    assert torchrun.count() == 1 and torchrun.is_first_rank()
 
 
 def test_an_error_is_told_once_and_ends_all_ranks():

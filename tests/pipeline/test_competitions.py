@@ -19,7 +19,7 @@ from fakevoice.features.store import CachedFeature
 from fakevoice.inference.inputs import list_sources
 from fakevoice.inference.predictor import Predictor
 from fakevoice.inference.recordings import answer
-from fakevoice.pipeline.runner import run_line, stale_stages
+from fakevoice.pipeline.runner import run_pipeline, stale_stages
 
 SMALL = ["stacker.n_rounds=10", "stacker.min_rows_per_leaf=3", "ensemble.n_bootstrap=20", "folds.n_folds=2"]
 
@@ -45,7 +45,7 @@ def run(tmp_path, monkeypatch):
 
     def run_config(name: str, *words: str) -> tuple[Paths, dict]:
         config = load_config(name, [*SMALL, *words])
-        assert run_line(config)
+        assert run_pipeline(config)
         assert all(reason == "" for _, reason in stale_stages(config))
         folder = paths(config).stage("results")
         assert (folder / "results.md").read_text().startswith(f"## {config.competition}\n\n`./run.sh all --config")

@@ -9,7 +9,7 @@ from fakevoice.core import artifacts
 from fakevoice.core.config import load_config
 from fakevoice.core.errors import ConfigError
 from fakevoice.pipeline import runner
-from fakevoice.pipeline.runner import STAGES, run_line, stale_stages
+from fakevoice.pipeline.runner import STAGES, run_pipeline, stale_stages
 from tests.support.code_edits import edit
 
 
@@ -57,7 +57,7 @@ def test_another_number_of_bands_makes_that_feature_anew(damageable):
         return {path: path.stat().st_mtime_ns for path in damageable.paths.cache.glob(f"{name}-*/*.npy")}
 
     before = {name: shards(name) for name in ("mel", "mfcc", "pooled")}
-    run_line(load_config("demo", [*damageable.overrides, "features.mel.n_mels=48"]), "features")
+    run_pipeline(load_config("demo", [*damageable.overrides, "features.mel.n_mels=48"]), "features")
     assert shards("mfcc") == before["mfcc"]
     for name in ("mel", "pooled"):
         assert len(shards(name)) == 2 * len(before[name])
@@ -147,7 +147,7 @@ def test_status_before_the_first_run(tmp_path, monkeypatch):
 @pytest.mark.parametrize("stage", ["folds", "stack", "ensemble"])
 def test_force_redoes_one_stage_with_equal_bytes(damageable, stage):
     contents, times = damageable.contents(), damageable.times()
-    assert run_line(damageable.config, stage, force=stage)
+    assert run_pipeline(damageable.config, stage, force=stage)
     assert damageable.contents() == contents
     written = {name for name, time in damageable.times().items() if time != times[name]}
     assert written
@@ -162,14 +162,14 @@ def test_a_change_of_one_network_trains_that_one_alone(damageable):
         return {path.parent.parent.name + path.parent.name: path.stat().st_mtime_ns for path in files}
 
     before = weights()
-    run_line(load_config("demo", [*damageable.overrides, "networks.mfcc.training.learning_rate=0.001"]), "train")
+    run_pipeline(load_config("demo", [*damageable.overrides, "networks.mfcc.training.learning_rate=0.001"]), "train")
     assert {name for name, time in weights().items() if time != before[name]} == {"mfccfold0", "mfccfold1"}
 
 
 def test_a_forced_stage_never_deletes_an_earlier_submission(damageable):
     earlier = damageable.submission()
     config = load_config("demo", [*damageable.overrides, "ensemble.penalty=9.0", "ensemble.calibrator=platt"])
-    assert run_line(config, force="submission")
+    assert run_pipeline(config, force="submission")
     assert earlier.is_file() and len(list(earlier.parent.glob("demo-*.csv"))) == 2
 
 
@@ -179,14 +179,14 @@ def test_what_a_worker_left_when_it_was_killed_is_gone_in_the_end(damageable, mo
     left = f"{artifacts.TEMPORARY}{artifacts.HOST}-{2**22 + 1}-0f-scenes-00000.npy"  # no process has such a number
     run_stage = runner._run_stage
     monkeypatch.setattr(runner, "_run_stage", lambda *args: (mel / left).touch() or run_stage(*args))
-    run_line(damageable.config, force="submission")
+    run_pipeline(damageable.config, force="submission")
     assert damageable.contents() == contents
 
 
 def test_logits_of_clips_that_are_gone_do_not_reach_the_ensemble(damageable):
     left = damageable.paths.stage("stack") / "forgotten.npy"
     left.write_bytes((damageable.paths.stage("stack") / "unlabeled.npy").read_bytes())
-    run_line(damageable.config, last="stack", force="stack")
+    run_pipeline(damageable.config, last="stack", force="stack")
     assert not left.exists()
     assert (damageable.paths.stage("stack") / "unlabeled.npy").is_file()
 
@@ -195,7 +195,7 @@ def test_logits_of_clips_that_are_gone_do_not_reach_the_ensemble(damageable):
 def test_an_unknown_codec_stops_a_run_before_it_starts(finished_run, monkeypatch, tmp_path, word):
     monkeypatch.setenv("FAKEVOICE_HOME", str(tmp_path))
     with pytest.raises(ConfigError, match=r"no codec 'mp2'.*mp3"):
-        run_line(load_config("demo", [*finished_run.overrides, word]))
+        run_pipeline(load_config("demo", [*finished_run.overrides, word]))
     assert not list(tmp_path.rglob("manifest.json"))
 
 
@@ -214,5 +214,5 @@ def test_a_plugin_that_is_not_there_stops_a_run_before_it_starts(damageable, wor
     config = load_config("demo", [*damageable.overrides, word, f"experiment={experiment}"])
     before = damageable.times()
     with pytest.raises(ConfigError, match=re.escape(message)):
-        run_line(config)
+        run_pipeline(config)
     assert damageable.times() == before and "──" not in capsys.readouterr().out

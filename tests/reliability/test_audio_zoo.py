@@ -27,7 +27,7 @@ from fakevoice.core.tables import read_table
 from fakevoice.data.adapters import demo
 from fakevoice.inference.inputs import list_sources
 from fakevoice.inference.predictor import Predictor
-from fakevoice.pipeline.runner import run_line
+from fakevoice.pipeline.runner import run_pipeline
 from tests.support import audio_zoo
 from tests.support.audio_zoo import BAD, EITHER, GOOD, RATE_HZ, Specimen
 
@@ -255,7 +255,7 @@ def marked(demo_raw, zoo, tmp_path_factory):
         environment.setenv("FAKEVOICE_HOME", str(home))
         environment.setenv("LOKY_MAX_CPU_COUNT", "1")
         environment.delenv("FAKEVOICE_DATA", raising=False)
-        assert run_line(competition.config, "submission")
+        assert run_pipeline(competition.config, "submission")
         yield competition
 
 
@@ -341,7 +341,7 @@ def test_a_line_trained_on_the_zoo_is_the_same_without_the_bad_ones(zoo, demo_ra
         chosen = ([s for s in part if s in kept] for part in (tested, trained))
         competition = compete(demo_raw, tmp_path / name, zoo, *chosen)
         monkeypatch.setenv("FAKEVOICE_HOME", str(tmp_path / name))
-        assert run_line(competition.config, "submission")
+        assert run_pipeline(competition.config, "submission")
         answers[name] = submitted(competition)
     common = answers["all"].loc[answers["good"].index, OUTPUTS]
     print(f"{len(answers['all'])} rows with {len(trained)} in train, {len(common)} without the bad ones")

@@ -9,7 +9,7 @@ import pytest
 from fakevoice.analysis.finished_run import load_run
 from fakevoice.core.errors import ArtifactError, FakevoiceError
 from fakevoice.inference.predictor import Predictor
-from fakevoice.pipeline.runner import run_line
+from fakevoice.pipeline.runner import run_pipeline
 
 READER = {  # stage → the cheapest stage that reads what it wrote
     "prepare": "submission",
@@ -61,7 +61,7 @@ def again(run, name: str) -> None:
     stages = readers(name)
     for stage in stages:
         (run.paths.stage(stage) / "manifest.json").unlink(missing_ok=True)
-    run_line(run.config, verify=not stages)
+    run_pipeline(run.config, verify=not stages)
 
 
 def mended_or_named(finished_run, run, name: str, how: str) -> str:

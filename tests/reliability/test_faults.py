@@ -16,7 +16,7 @@ from fakevoice.core.errors import ArtifactError, DataError, FakevoiceError, Fold
 from fakevoice.core.paths import paths
 from fakevoice.core.tables import FOLD_TEXT, read_table
 from fakevoice.inference.predictor import Predictor
-from fakevoice.pipeline.runner import run_line, stale_stages
+from fakevoice.pipeline.runner import run_pipeline, stale_stages
 from fakevoice.pipeline.stages import submission as submission_stage
 
 REMAKE = r"\./run\.sh folds --force"
@@ -103,7 +103,7 @@ def test_an_edit_that_leaks_or_does_not_fit_is_refused(damageable, folds, capsys
     replace(edit(table))
     for _ in range(2):  # and it stays refused
         with pytest.raises(FoldsError, match=f"(?s){message}.*{REMAKE}"):
-            run_line(damageable.config)
+            run_pipeline(damageable.config)
     assert main(["all", "--config", "demo", *damageable.overrides]) == 1
     assert "folds --force" in capsys.readouterr().err
 
@@ -112,12 +112,12 @@ def test_a_fold_that_is_no_number_is_refused(damageable, folds):
     table, replace = folds
     replace(with_an_empty_fold(table))
     with pytest.raises(FoldsError, match=r"folds\.csv needs .* number"):
-        run_line(damageable.config)
+        run_pipeline(damageable.config)
 
 
 def test_another_number_of_folds_is_refused(damageable):
     with pytest.raises(FoldsError, match=f"the config wants 0 to 2.*{REMAKE}"):
-        run_line(load_config("demo", [*damageable.overrides, "folds.n_folds=3"]), "folds")
+        run_pipeline(load_config("demo", [*damageable.overrides, "folds.n_folds=3"]), "folds")
 
 
 def test_moving_a_whole_group_is_an_edit_like_any_other(damageable, folds):
@@ -127,14 +127,14 @@ def test_moving_a_whole_group_is_an_edit_like_any_other(damageable, folds):
     reasons = dict(stale_stages(damageable.config))
     assert reasons["folds"] == "input folds.csv changed"
     assert [name for name, reason in reasons.items() if not reason] == ["prepare"]
-    assert run_line(damageable.config, "scenes")
+    assert run_pipeline(damageable.config, "scenes")
     assert not dict(stale_stages(damageable.config))["scenes"]
 
 
 def test_force_makes_the_folds_again(finished_run, damageable, folds):
     table, replace = folds
     replace(with_a_split_group(table))
-    assert run_line(damageable.config, "folds", force="folds")
+    assert run_pipeline(damageable.config, "folds", force="folds")
     assert damageable.contents() == finished_run.contents()
 
 
@@ -165,7 +165,7 @@ def awkward(finished_run, tmp_path_factory):
         environment.setenv("FAKEVOICE_HOME", str(home))
         environment.delenv("FAKEVOICE_DATA", raising=False)
         environment.setenv("LOKY_MAX_CPU_COUNT", "1")
-        run_line(config)
+        run_pipeline(config)
         (file,) = (home / "submissions").glob("demo-*.csv")
         yield SimpleNamespace(config=config, paths=paths(config), raw=raw, test=test, train=train, file=file)
 
@@ -206,7 +206,7 @@ def test_unreadable_clips_are_listed_and_left_out_of_training(awkward):
 def test_strict_stops_and_names_them(awkward):
     strict = awkward.config.model_copy(update={"on_error": "strict", "experiment": "strict"})
     with pytest.raises(DataError, match="2 of the audio files") as caught:
-        run_line(strict)
+        run_pipeline(strict)
     for path in (awkward.test["path"][4], awkward.train["path"][7]):
         assert path.removeprefix("./") in str(caught.value)
     assert "on_error=mark" in str(caught.value)
@@ -244,7 +244,7 @@ def test_a_flipped_bit_in_a_shard_is_found_by_verify_and_that_shard_made_again(f
     name = str(shard.relative_to(damageable.home))
     reasons = dict(stale_stages(damageable.config, verify=True))
     assert reasons["features"] == f"{name} is missing or damaged"
-    assert run_line(damageable.config, verify=True)
+    assert run_pipeline(damageable.config, verify=True)
     assert {path for path in written(damageable, times) if path.endswith(".npy") and "cache" in path} == {name}
     assert damageable.contents() == finished_run.contents()
 
@@ -254,7 +254,7 @@ def test_a_shard_of_another_size_is_found_without_verify(finished_run, damageabl
     (shard,) = damageable.paths.cache.glob("pooled-*/test-00000.npy")
     shard.unlink() if damage == "gone" else shard.write_bytes(shard.read_bytes()[:-1])
     times = damageable.times()
-    assert run_line(damageable.config)
+    assert run_pipeline(damageable.config)
     shards = {path for path in written(damageable, times) if path.endswith(".npy") and "cache" in path}
     assert shards == {str(shard.relative_to(damageable.home))}
     assert damageable.contents() == finished_run.contents()
@@ -264,7 +264,7 @@ def test_a_flipped_bit_in_weights_trains_that_fold_again(finished_run, damageabl
     weights = damageable.paths.stage("train") / "mel/fold1/weights.safetensors"
     flip(weights)
     times = damageable.times()
-    assert run_line(damageable.config, verify=True)
+    assert run_pipeline(damageable.config, verify=True)
     again = {name for name in written(damageable, times) if name.endswith(".safetensors")}
     assert again == {str(weights.relative_to(damageable.home))}
     assert damageable.contents() == finished_run.contents()
@@ -275,7 +275,7 @@ def test_a_flipped_bit_in_weights_trains_that_fold_again(finished_run, damageabl
 )
 def test_verify_mends_what_any_stage_wrote(finished_run, damageable, name):
     flip(damageable.paths.run / name)
-    assert run_line(damageable.config, verify=True)
+    assert run_pipeline(damageable.config, verify=True)
     assert damageable.contents() == finished_run.contents()
 
 
@@ -285,7 +285,7 @@ def test_a_damaged_manifest_is_mended_or_named(finished_run, damageable, stage, 
     manifest = damageable.paths.stage(stage) / "manifest.json"
     manifest.write_text(content)
     try:
-        run_line(damageable.config)
+        run_pipeline(damageable.config)
     except FakevoiceError as error:
         assert str(manifest) in str(error)
     else:
@@ -296,7 +296,7 @@ def test_a_damaged_manifest_is_mended_or_named(finished_run, damageable, stage, 
 def test_a_damaged_manifest_in_the_cache_is_mended(finished_run, damageable, content):
     (manifest,) = damageable.paths.cache.glob("mel-*/manifest.json")
     manifest.write_text(content)
-    assert run_line(damageable.config)
+    assert run_pipeline(damageable.config)
     assert damageable.contents() == finished_run.contents()
 
 
@@ -306,5 +306,5 @@ def test_a_folder_that_cannot_be_written_is_said(damageable, monkeypatch):
 
     monkeypatch.setattr(artifacts.os, "replace", full)
     with pytest.raises(ArtifactError, match="No space left on device"):
-        run_line(damageable.config, "stack", force="stack")
+        run_pipeline(damageable.config, "stack", force="stack")
     assert not list(damageable.home.rglob(".writing-*"))

@@ -15,7 +15,7 @@ import threadpoolctl
 from fakevoice.core import artifacts, locks
 from fakevoice.core.config import REPOSITORY
 from fakevoice.parallel.pool import run_parallel
-from fakevoice.pipeline.runner import run_line
+from fakevoice.pipeline.runner import run_pipeline
 
 PATIENCE_S = 120
 
@@ -107,7 +107,7 @@ def test_interrupted_in_features_and_in_training(finished_run, from_features, fi
     n_trained = len(list(trained.glob("*/*/manifest.json")))
     assert n_trained < 4
 
-    assert run_line(from_features.config)
+    assert run_pipeline(from_features.config)
     assert from_features.contents() == finished_run.contents()
 
 
@@ -127,8 +127,8 @@ def test_killed_at_a_write(finished_run, damageable, monkeypatch, stage, n_write
     shutil.rmtree(damageable.paths.stage(stage))
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(artifacts.os, "replace", stop_here)
-        run_line(damageable.config)
-    assert run_line(damageable.config)
+        run_pipeline(damageable.config)
+    assert run_pipeline(damageable.config)
     assert damageable.contents() == finished_run.contents()
 
 
@@ -139,7 +139,7 @@ def test_what_a_killed_run_left_half_written_is_swept_away(finished_run, damagea
     (mel,) = damageable.paths.cache.glob("mel-*")
     for folder in (mel, damageable.paths.stage("ensemble"), damageable.paths.submissions, damageable.home):
         (folder / left).write_bytes(b"half")
-    assert not run_line(damageable.config)
+    assert not run_pipeline(damageable.config)
     assert damageable.contents() == finished_run.contents()
 
 
@@ -155,7 +155,7 @@ def test_what_is_finished_in_this_process_has_one_thread_as_in_a_worker():
 
 
 def test_two_runs_at_once_on_one_home(damageable):
-    with locks.lock(damageable.paths.run):
+    with locks.folder_lock(damageable.paths.run):
         process = start(damageable)
         assert process.wait(PATIENCE_S) == 1
     message = (damageable.home.parent / "log.txt").read_text()

@@ -23,7 +23,7 @@ from fakevoice.ensemble.stacker import fit_fold, load_boosters, predict_logits
 from fakevoice.ensemble.stacking import column_names
 from fakevoice.features import store
 from fakevoice.features.store import CachedFeature
-from fakevoice.pipeline.runner import run_line
+from fakevoice.pipeline.runner import run_pipeline
 from fakevoice.scenes import simulate
 from fakevoice.training import cross_validation, fold_trainer
 from fakevoice.training.networks import load_network, score_rows
@@ -137,7 +137,7 @@ def a_calibrator_that_is_fitted_on_what_it_scores(patch):
 def test_the_line_stops_at_a_leak(damageable, monkeypatch, plant, stage, last, message):
     plant(monkeypatch)
     with pytest.raises(LeakError, match=message):
-        run_line(damageable.config, last, force=stage)
+        run_pipeline(damageable.config, last, force=stage)
 
 
 def test_a_task_that_easy_can_be_learned_on_purpose(finished_run, capsys):

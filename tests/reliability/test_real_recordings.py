@@ -9,7 +9,7 @@ from fakevoice.core.tables import read_table
 from fakevoice.inference.inputs import list_sources
 from fakevoice.inference.predictor import Predictor
 from fakevoice.inference.recordings import answer
-from fakevoice.pipeline.runner import run_line
+from fakevoice.pipeline.runner import run_pipeline
 
 REAL = data_folder() / "voices"
 SMALL = [
@@ -52,8 +52,8 @@ def test_the_line_on_real_recordings(voices, tmp_path, monkeypatch):
     monkeypatch.setenv("FAKEVOICE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
     config = load_config("voices", SMALL)
-    assert run_line(config)
-    assert not run_line(config)
+    assert run_pipeline(config)
+    assert not run_pipeline(config)
     (file,) = paths(config).submissions.glob("voices-*.csv")
     submission = read_table(file, ("id",))
     assert submission["id"].tolist() == read_table(voices / "sample_submission.csv", ("id",))["id"].tolist()

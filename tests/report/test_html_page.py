@@ -24,7 +24,7 @@ from fakevoice.core.errors import ArtifactError
 from fakevoice.core.paths import paths
 from fakevoice.core.tables import CLIP_TEXT, read_table, write_table
 from fakevoice.data.shortcuts import FACTS, REMEDIES
-from fakevoice.pipeline.runner import run_line
+from fakevoice.pipeline.runner import run_pipeline
 from fakevoice.pipeline.submission import LOG_COLUMNS
 from fakevoice.report import evidence, html_page
 from fakevoice.report import sections as report_sections
@@ -139,7 +139,7 @@ def digits(home_of, asked, tmp_path_factory) -> Path:
         rows.append((f"{index:04d}.wav", index % 10))
     pd.DataFrame(rows, columns=["file_name", "label"]).to_csv(home / "data" / "digits" / "train.csv", index=False)
     config = load_config("digits", DIGITS)
-    assert run_line(config)
+    assert run_pipeline(config)
     return write(config, asked)
 
 
@@ -151,7 +151,7 @@ def lengths(home_of, asked, tmp_path_factory) -> Path:
     for network in ("padded", "five_seconds"):
         words += [f"networks.{network}.{word}" for word in ("model.args.width=4", *QUICK)]
     config = load_config("length_bias", [*words, "ensemble.n_bootstrap=20"])
-    assert run_line(config)
+    assert run_pipeline(config)
     return write(config, asked)
 
 

@@ -13,7 +13,7 @@ from fakevoice.core.artifacts import read_json
 from fakevoice.core.config import Config, load_config
 from fakevoice.core.tables import read_table
 from fakevoice.data.clip_cache import ClipFiles, open_clips
-from fakevoice.pipeline.runner import run_line
+from fakevoice.pipeline.runner import run_pipeline
 from fakevoice.scenes import simulate
 from fakevoice.scenes.draw import draw_scenes
 from fakevoice.scenes.generated_noises import make_noises
@@ -234,7 +234,7 @@ def test_the_stage_writes_what_was_matched_and_says_how_well(damageable, monkeyp
     monkeypatch.setattr(simulate, "MIN_UNLABELED", 8)
     (folder / "manifest.json").unlink()
     law = damageable.config.scenes.model_copy(update={"matched": True})
-    assert run_line(damageable.config.model_copy(update={"scenes": law}), "scenes")
+    assert run_pipeline(damageable.config.model_copy(update={"scenes": law}), "scenes")
     pilots, weights = (read_table(folder / f"{name}.csv", ("pilot", "condition")) for name in ("pilots", "matching"))
     said = capsys.readouterr().out
     for pilot in pilots.itertuples():

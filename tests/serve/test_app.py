@@ -276,7 +276,7 @@ def test_work_ends_when_the_client_goes_away(predictor, long):
     """Between two chunks the thread looks whether somebody still waits."""
     counted = []
 
-    class Counting(scoring.Resident):
+    class Counting(scoring.InProcessPredictor):
         def score_files(self, files):
             counted.append(len(files))
             time.sleep(0.05)
@@ -378,7 +378,7 @@ def samples_of(file) -> bytes:
 @pytest.mark.parametrize("chunk", [3_333, 64_000])
 def test_a_stream_gets_the_answers_of_the_listener(client, predictor, long, chunk):
     raw, listener = samples_of(long)[: 2 * int(6.3 * RATE)], Listener(predictor, RATE, 1, 2.0)
-    wanted = [as_dict(reply, predictor.config) for reply in (*listener.hear(raw), *listener.end())]
+    wanted = [as_dict(reply, predictor.config) for reply in (*listener.push(raw), *listener.end())]
     with client.websocket_connect(f"{STREAM}?rate=16000&hop_s=2") as stream:
         for start in range(0, len(raw), chunk):
             stream.send_bytes(raw[start : start + chunk])

@@ -133,9 +133,9 @@ def test_an_interrupted_training_ends_with_the_same_bytes(job, monkeypatch, n_ep
         with pytest.raises(KeyboardInterrupt):
             train_fold(job)
     assert not (job.folder / "weights.safetensors").exists()
-    epochs, epoch = [], loop.Fit.epoch
+    epochs, epoch = [], loop.TrainingLoop.epoch
     monkeypatch.setattr(
-        loop.Fit, "epoch", lambda self, batches, number: epochs.append(number) or epoch(self, batches, number)
+        loop.TrainingLoop, "epoch", lambda self, batches, number: epochs.append(number) or epoch(self, batches, number)
     )
     train_fold(job)
     assert epochs == list(range(n_epochs, 3))  # it did go on, not start again
@@ -161,11 +161,11 @@ def test_a_damaged_checkpoint_starts_the_fold_again(job, monkeypatch, damage):
     elif damage == "text":
         checkpoint.write_text("no checkpoint")
     else:
-        state = torch.load(io.BytesIO(artifacts.read_sealed(checkpoint)), weights_only=True)
+        state = torch.load(io.BytesIO(artifacts.read_with_checksum(checkpoint)), weights_only=True)
         state["fit"]["objective"].popitem()
         content = io.BytesIO()
         torch.save(state, content)
-        artifacts.write_sealed(checkpoint, content.getvalue())
+        artifacts.write_with_checksum(checkpoint, content.getvalue())
     train_fold(job)
     assert (job.folder / "weights.safetensors").read_bytes() == (
         undisturbed.folder / "weights.safetensors"

@@ -14,7 +14,7 @@ from fakevoice.core.tables import read_table
 from fakevoice.inference.inputs import list_sources
 from fakevoice.inference.predictor import Predictor
 from fakevoice.inference.recordings import answer
-from fakevoice.pipeline.runner import run_line
+from fakevoice.pipeline.runner import run_pipeline
 from fakevoice.training.batches import Standardizer
 from fakevoice.training.networks import TrainedNetwork
 from fakevoice.training.unlabeled_clips import Adaptation, batch_norms, estimate_batch_norm, last_linear, unlabeled_size
@@ -115,7 +115,7 @@ def test_the_line_runs_on_states_and_unlabeled_clips(damageable):
     words = ["networks.mel.head=states", f"networks.mel.adapt={ALL}", "networks.mfcc.training.batch_norm=unlabeled"]
     config = load_config("demo", [*damageable.overrides, *words])
     earlier = set(damageable.paths.submissions.iterdir())
-    run_line(config)
+    run_pipeline(config)
     (file,) = {path for path in damageable.paths.submissions.glob("demo-*.csv")} - earlier
     submission = read_table(file, ("id",))
     # read back from the files, without a word of the settings

@@ -6,7 +6,7 @@ from fakevoice.core.artifacts import read_json
 from fakevoice.core.config import load_config
 from fakevoice.core.errors import ConfigError, LeakError
 from fakevoice.core.paths import paths
-from fakevoice.pipeline.runner import run_line, stale_stages
+from fakevoice.pipeline.runner import run_pipeline, stale_stages
 from fakevoice.training.warm_start import check_warm_start, weight_files
 
 WORDS = ["experiment=tuned", "networks.mel.warm_start=demo/default/mel"]
@@ -69,7 +69,7 @@ def test_folds_in_which_no_clip_has_moved_are_none(damageable, with_folds, chang
 
 def test_a_tuned_run_goes_stale_with_the_weights_that_it_started_from(damageable):
     config = config_of(damageable)
-    assert run_line(config, "train")
+    assert run_pipeline(config, "train")
     started = read_json(paths(config).stage("train") / "manifest.json")["inputs"]
     assert "runs/demo/default/train/mel/fold0/weights.safetensors" in started
     reasons = dict(stale_stages(config))

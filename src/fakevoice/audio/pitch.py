@@ -85,7 +85,7 @@ def unit_power(spectrogram: np.ndarray) -> np.ndarray:
     return spectrogram / np.sqrt(np.where(power > 1e-12, power, np.inf))
 
 
-def at_level_of(reference: np.ndarray, waveform: np.ndarray) -> np.ndarray:
+def match_level(reference: np.ndarray, waveform: np.ndarray) -> np.ndarray:
     """Scale a waveform to the RMS of a reference; where nothing is left of it (a lone DC), pass that on.
 
     Returns:

@@ -86,7 +86,7 @@ def monitor(options: Namespace) -> int | None:
     from fakevoice.core.paths import paths
     from fakevoice.features.extract import pooled_names
     from fakevoice.inference.predictor import Predictor
-    from fakevoice.monitor.clips import find_reference, hear, list_clips
+    from fakevoice.monitor.clips import find_reference, list_clips, score_clips
     from fakevoice.monitor.html_page import text, write_page
     from fakevoice.monitor.verdict import EXIT_CODES, judge
 
@@ -99,7 +99,7 @@ def monitor(options: Namespace) -> int | None:
 
         watch(Watcher(predictor, asked, folder), options.every, options.port)
     sources, reference = list_clips(asked, config.data.cache_gb), find_reference(predictor)
-    clips, unreadable = hear(predictor, sources, reference.kind)
+    clips, unreadable = score_clips(predictor, sources, reference.kind)
     made_by = predictor.config
     findings = judge(reference, clips, len(unreadable), made_by.outputs, pooled_names(made_by))
     page = write_page(folder, findings, reference, clips, unreadable, made_by)

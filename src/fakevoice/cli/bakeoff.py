@@ -14,7 +14,7 @@ from fakevoice.core.tables import write_table
 from fakevoice.data.groups import first_group
 from fakevoice.metrics.bootstrap import bootstrap_interval
 from fakevoice.metrics.slices import label_and_probability
-from fakevoice.pipeline.runner import run_line
+from fakevoice.pipeline.runner import run_pipeline
 
 N_DRAWS = 500
 
@@ -61,7 +61,7 @@ def run_study(config_name: str, study: str, names: list[str], words: list[str]) 
     for name, changes in choose_variants(config, study, names).items():
         print(f"\n{study}: {name}  {' '.join(changes)}", flush=True)
         variant, start = load_config(config_name, [*changes, *words, f"experiment={study}-{name}"]), time.monotonic()
-        run_line(variant, "ensemble")
+        run_pipeline(variant, "ensemble")
         runs[name], seconds[name] = load_run(variant), time.monotonic() - start
     table = compare(runs).assign(seconds=[round(seconds[name], 1) for name in runs])
     write_table(paths(config).run.parent / f"{study}.csv", table)

@@ -37,7 +37,7 @@ def run_stage(options: Namespace) -> None:
 def _run_line(options: Namespace, last: str, force: str) -> None:
     from fakevoice.core import remote
     from fakevoice.core.paths import data_url, paths
-    from fakevoice.pipeline.runner import run_line
+    from fakevoice.pipeline.runner import run_pipeline
 
     config = config_of(options)
     if config.tracking == "mlflow":
@@ -46,7 +46,7 @@ def _run_line(options: Namespace, last: str, force: str) -> None:
         check_installed()
     place = remote.shown(data_url(config)) or paths(config).raw
     print(f"{config.competition}/{config.experiment}, data in {place}", flush=True)
-    if not run_line(config, last, force, options.verify):
+    if not run_pipeline(config, last, force, options.verify):
         print("everything is up to date")
         return
     from fakevoice.pipeline.summary import closing_text

@@ -24,7 +24,7 @@ from fakevoice.core.errors import ArtifactError, ConfigError
 from fakevoice.core.paths import paths
 from fakevoice.core.progress import duration_text
 from fakevoice.features.extract import check_features
-from fakevoice.pipeline.runner import run_line
+from fakevoice.pipeline.runner import run_pipeline
 from fakevoice.training.cross_validation import check_networks
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def tune(config_name: str, words: list[str], n_trials: int) -> pd.DataFrame:
         ArtifactError: the database is damaged.
     """
     plan = make_plan(config_name, words)
-    with locks.lock(plan.runs / f"tune-{plan.study}"), _opened(plan) as study:
+    with locks.folder_lock(plan.runs / f"tune-{plan.study}"), _opened(plan) as study:
         if len(_scored(study)) < n_trials:
             for index in (0, -1):
                 config = plan.config_with({key: searched.ends[index] for key, searched in plan.searched.items()})
@@ -150,7 +150,7 @@ def _score(study: "Study", plan: Plan, trial: "Trial") -> float:
     same = next(other for other in study.get_trials() if other.params == trial.params)
     config = plan.config_with(trial.params, plan.experiment(same.number))
     _lend_trained(study, plan, config)
-    run_line(config, "ensemble")
+    run_pipeline(config, "ensemble")
     metrics = artifacts.read_json(paths(config).stage("ensemble") / "metrics.json")
     score = metrics.get("discounted_score", metrics["oof_score"])
     if not math.isfinite(score):

@@ -56,13 +56,13 @@ def write_bytes(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def write_sealed(path: Path, content: bytes) -> None:
+def write_with_checksum(path: Path, content: bytes) -> None:
     """Write bytes atomically, their SHA-256 before them: for a file that no manifest knows yet."""
     write_bytes(path, hashlib.sha256(content).digest() + content)
 
 
-def read_sealed(path: Path) -> bytes:
-    """What `write_sealed` wrote.
+def read_with_checksum(path: Path) -> bytes:
+    """What `write_with_checksum` wrote.
 
     Raises:
         ArtifactError: the file is missing, or its content is another.

@@ -12,7 +12,7 @@ WAIT_S = 30.0  # for others who are writing a file, which takes a moment
 
 
 @contextlib.contextmanager
-def turn(path: Path) -> Iterator[None]:
+def file_lock(path: Path) -> Iterator[None]:
     """Read a file that several runs share and write it anew, while no other process does.
 
     Raises:
@@ -36,7 +36,7 @@ def turn(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder; it saves two runs from doing the same work twice.
 
     Raises:

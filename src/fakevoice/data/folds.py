@@ -165,7 +165,7 @@ def read_folds(path: Path, competition: str) -> pd.DataFrame:
 
 def write_folds(path: Path, rows: pd.DataFrame, competition: str) -> None:
     """Put the rows of one competition into folds.csv; those of others stay."""
-    with locks.turn(path):
+    with locks.file_lock(path):
         others = read_table(path, FOLD_TEXT) if path.is_file() else pd.DataFrame(columns=COLUMNS)
         others = others[others["competition"] != competition]
         together = pd.concat([others, rows[COLUMNS]]) if len(others) else rows[COLUMNS]

@@ -17,7 +17,7 @@ MIN_ROWS = 5  # of each side in a fold, below which an AUC says nothing
 MINED = "mined:"
 
 
-def hide(target: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+def hide_labels(target: np.ndarray, held_out: np.ndarray) -> np.ndarray:
     """Labels in which those of some rows are NaN, for who must not read them.
 
     Args:
@@ -29,8 +29,8 @@ def hide(target: np.ndarray, held_out: np.ndarray) -> np.ndarray:
     return hidden
 
 
-def refuse_hidden(target: np.ndarray, who: str) -> None:
-    """Stop where labels that `hide` took away are about to be learned from.
+def refuse_hidden_labels(target: np.ndarray, who: str) -> None:
+    """Stop where labels that `hide_labels` took away are about to be learned from.
 
     Raises:
         LeakError: the message says who was about to.

@@ -54,7 +54,7 @@ PARAMETERS = {
 }
 
 
-def recorded(rows: pd.DataFrame, audit: pd.DataFrame, ids: pd.Series) -> pd.DataFrame:
+def recording_facts(rows: pd.DataFrame, audit: pd.DataFrame, ids: pd.Series) -> pd.DataFrame:
     """Group, label and fold of training clips with the facts of the audit, indexed by clip in the order of `ids`."""
     return rows.merge(audit[audit["split"] == "train"], on="id", validate="1:1").set_index("id").loc[ids]
 

@@ -18,7 +18,7 @@ from fakevoice.core.config import Config
 from fakevoice.core.errors import ArtifactError
 from fakevoice.core.progress import track
 from fakevoice.core.tasks import normalise
-from fakevoice.data.leakage import hide, refuse_hidden
+from fakevoice.data.leakage import hide_labels, refuse_hidden_labels
 
 MAX_LOG_ODDS, SMALLEST_DEVIATION, MAX_ITERATIONS = 14.0, 1e-6, 1000
 LEAST_PROBABILITY = 1e-9
@@ -156,7 +156,7 @@ def fit_blend(logits: np.ndarray, target: np.ndarray, members: list[str], config
         logits: (n_clips, n_members, n_outputs) out-of-fold.
         target: (n_clips, n_outputs) of 0 and 1.
     """
-    refuse_hidden(target, "the ensemble")
+    refuse_hidden_labels(target, "the ensemble")
     combinations, heard = np.unique(target.astype(int), axis=0, return_inverse=True)
     weights, intercepts = _regress(logits, combinations, heard.ravel(), config.ensemble.penalty)
     log_odds = _log_odds(logits.reshape(len(logits), -1) @ weights.T + intercepts, combinations.astype(bool))
@@ -252,5 +252,5 @@ def cross_fit(
     rows, folds, blends = np.arange(len(target)) if rows is None else rows, np.unique(fold), {}
     for index in track(folds, len(folds), f"ensemble: {' + '.join(members)}", "folds"):
         others = rows[fold[rows] != index]
-        blends[int(index)] = fit_blend(logits[others], hide(target, fold == index)[others], members, config)
+        blends[int(index)] = fit_blend(logits[others], hide_labels(target, fold == index)[others], members, config)
     return CrossFitted(blends, logits, target, fold)

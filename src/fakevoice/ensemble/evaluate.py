@@ -27,7 +27,7 @@ def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.
     folder, members = paths.stage("ensemble"), [*config.networks, STACK]
     target, fold = targets(scenes["state"], config), scenes["fold"].to_numpy(np.int64)
     oof = load_logits(paths, members, "oof", axis=1)  # (n_scenes, n_members, n_outputs)
-    rows = judged_rows(scenes, voices, fold, paths, config)
+    rows = scored_rows(scenes, voices, fold, paths, config)
     fitted = cross_fit(oof, target, fold, members, config, rows)
     probability = fitted.probability()
     alone = {m: cross_fit(oof[:, [i]], target, fold, [m], config, rows).probability() for i, m in enumerate(members)}
@@ -50,7 +50,7 @@ def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.
     return [folder / name for name in (*files, "members.csv", "by_fold.csv", "oof.csv", "test.npy")]
 
 
-def judged_rows(
+def scored_rows(
     scenes: pd.DataFrame, voices: pd.DataFrame, fold: np.ndarray, paths: Paths, config: Config
 ) -> np.ndarray:
     """What the ensemble is fitted to and judged by: scenes in which how a voice was recorded tells no label.
@@ -111,7 +111,7 @@ def all_scores(
 
     Args:
         scenes: all of them, and `groups` (n_scenes,) what errs together.
-        rows: as of `judged_rows`.
+        rows: as of `scored_rows`.
         n_test: clips of the test; as many as `rows` if 0.
     """
     summary = _scores(scenes.probability(), scenes.target, groups, rows, config)

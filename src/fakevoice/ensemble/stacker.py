@@ -19,7 +19,7 @@ from fakevoice.core.artifacts import write_text
 from fakevoice.core.config import Config
 from fakevoice.core.config_sections import Stacker
 from fakevoice.core.errors import ArtifactError, ConfigError
-from fakevoice.data.leakage import hide, refuse_hidden
+from fakevoice.data.leakage import hide_labels, refuse_hidden_labels
 from fakevoice.features.extract import pooled_names
 
 
@@ -83,8 +83,8 @@ def fit_fold(
         "seed": seed,
         "verbose": -1,
     }
-    target = hide(target, fold == index)[rows]
-    refuse_hidden(target, "the stacker")
+    target = hide_labels(target, fold == index)[rows]
+    refuse_hidden_labels(target, "the stacker")
     fitted, labels = fitted_names(names, settings.ignored), np.ascontiguousarray(target.T)
     data = lightgbm.Dataset(np.ascontiguousarray(columns[rows][:, np.isin(names, fitted)]), feature_name=fitted)
     return [lightgbm.train(parameters, data.set_label(label), settings.n_rounds) for label in labels]

@@ -22,18 +22,18 @@ from fakevoice.data.clip_cache import open_clips
 from fakevoice.data.groups import first_group
 from fakevoice.ensemble.blend import Blend
 from fakevoice.export.formats import (
-    answer_of_onnx,
-    answer_of_torchscript,
     as_int8,
     as_onnx,
     as_torchscript,
     check_installed,
+    run_onnx,
+    run_torchscript,
     speed,
     trace,
 )
 from fakevoice.export.graph import Exportable, FoldLogits, refuse_unexportable
 from fakevoice.export.model_card import card, difference_text
-from fakevoice.export.without_stacker import NetworksAlone, paired_difference, without_stacker
+from fakevoice.export.without_stacker import StandaloneNetworks, paired_difference, without_stacker
 from fakevoice.features.extract import extract
 from fakevoice.inference.predictor import Predictor, as_cached
 from fakevoice.scenes.noise_bank import NoiseBank
@@ -61,7 +61,7 @@ class _Model:
     """
 
     run: Run
-    alone: NetworksAlone
+    alone: StandaloneNetworks
     graph: FoldLogits
     clips: np.ndarray
     kind: str
@@ -106,11 +106,11 @@ def _prepare(run: Run) -> _Model:
     refuse_unexportable(run.config, predictor.networks)
     alone, graph = without_stacker(run), FoldLogits(run.config, predictor.networks)
     clips, kind = real_clips(run)
-    exact, rounded = (pipeline_says(predictor, alone.blend, clips, cached) for cached in (False, True))
+    exact, rounded = (pipeline_probability(predictor, alone.blend, clips, cached) for cached in (False, True))
     return _Model(run, alone, graph, np.stack(clips), kind, exact, float(np.abs(exact - rounded).max()))
 
 
-def pipeline_says(predictor: Predictor, blend: Blend, waveforms: list[np.ndarray], cached: bool) -> np.ndarray:
+def pipeline_probability(predictor: Predictor, blend: Blend, waveforms: list[np.ndarray], cached: bool) -> np.ndarray:
     """Probabilities (n_clips, n_outputs) float64 of a run's networks, blended by `blend`.
 
     Args:
@@ -165,7 +165,7 @@ def _differences(files: dict[str, bytes], model: _Model) -> dict[str, float]:
     """Largest difference in probability of each file to the pipeline."""
     largest = {}
     for name, content in files.items():
-        answer = answer_of_torchscript(content) if name == TORCHSCRIPT else answer_of_onnx(content)
+        answer = run_torchscript(content) if name == TORCHSCRIPT else run_onnx(content)
         largest[name] = float(np.abs(answer(model.clips) - model.expected).max())
         if name != INT8 and not largest[name] <= LARGEST_DIFFERENCE:
             raise ArtifactError(
@@ -184,7 +184,7 @@ def _cost_of_int8(model: _Model) -> dict[str, Any]:
     content = as_onnx(trace(model.graph, config.n_samples))
     probability = []
     for file in (as_int8(content, model.clips), content):
-        logits = answer_of_onnx(file)(clips)  # (n_scenes, n_folds, n_networks, n_outputs)
+        logits = run_onnx(file)(clips)  # (n_scenes, n_folds, n_networks, n_outputs)
         probability.append(model.alone.simulated.probability(logits[np.arange(len(rows)), fold].astype(np.float64)))
     target, groups = targets(run.scenes["state"], config)[rows], first_group(run.scenes, run.voices)[rows]
     measure = plugins.load("metrics", config.metric).measure

@@ -139,7 +139,7 @@ def _networks_own(path: Path) -> list[str]:
     return [node.name for node in weighing if any(".model." in name for name in node.input)]
 
 
-def answer_of_onnx(content: bytes, n_threads: int = 0) -> Answer:
+def run_onnx(content: bytes, n_threads: int = 0) -> Answer:
     """What an ONNX file says of clips (n_clips, n_samples) float32, in ONNX Runtime.
 
     Args:
@@ -153,7 +153,7 @@ def answer_of_onnx(content: bytes, n_threads: int = 0) -> Answer:
     return lambda clips: _in_batches(lambda batch: session.run(None, {INPUT: batch})[0], clips)
 
 
-def answer_of_torchscript(content: bytes) -> Answer:
+def run_torchscript(content: bytes) -> Answer:
     """What a TorchScript file says of clips (n_clips, n_samples) float32."""
     with _of_the_exporters():
         model = torch.jit.load(io.BytesIO(content))
@@ -175,7 +175,7 @@ def speed(content: bytes, clip: np.ndarray, clip_duration_s: float) -> float:
     Args:
         clip: (n_samples,) float32.
     """
-    answer, taken_s = answer_of_onnx(content, n_threads=1), []
+    answer, taken_s = run_onnx(content, n_threads=1), []
     for _ in range(N_TIMED):
         start = time.perf_counter()
         answer(clip[None])

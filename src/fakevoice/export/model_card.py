@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fakevoice.analysis.finished_run import Run
-from fakevoice.export.without_stacker import NetworksAlone
+from fakevoice.export.without_stacker import StandaloneNetworks
 
 CONDITIONS = {
     "oof": "out of fold, as simulated",
@@ -14,7 +14,7 @@ CONDITIONS = {
 }
 
 
-def card(run: Run, alone: NetworksAlone, facts: dict[str, Any]) -> str:
+def card(run: Run, alone: StandaloneNetworks, facts: dict[str, Any]) -> str:
     """The page as Markdown.
 
     Args:
@@ -66,7 +66,7 @@ def _data(run: Run) -> Iterator[str]:
         yield ", ".join(f"{state} {share:.1%}" for state, share in states.items()) + "."
 
 
-def _scores(run: Run, alone: NetworksAlone, facts: dict[str, Any]) -> Iterator[str]:
+def _scores(run: Run, alone: StandaloneNetworks, facts: dict[str, Any]) -> Iterator[str]:
     metric, scores = run.config.metric, alone.scores
     yield f"## Scores\n\n{metric}, each value with its 95 % interval:\n"
     yield from _table("", "this model", "with the stacker, which stays in the pipeline")

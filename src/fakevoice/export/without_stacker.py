@@ -10,20 +10,20 @@ from fakevoice.core import plugins
 from fakevoice.core.tasks import targets
 from fakevoice.data.groups import first_group
 from fakevoice.ensemble.blend import Blend, cross_fit, fit_blend
-from fakevoice.ensemble.evaluate import all_scores, judged_rows, load_logits
+from fakevoice.ensemble.evaluate import all_scores, load_logits, scored_rows
 from fakevoice.ensemble.label_shares import Shares
 from fakevoice.metrics.bootstrap import bootstrap_interval
 from fakevoice.metrics.slices import label_and_probability, measure_all
 
 
 @dataclass(frozen=True, eq=False)
-class NetworksAlone:
+class StandaloneNetworks:
     """The networks of a run, blended anew on their out-of-fold logits.
 
     Attributes:
         simulated: the blend, where outputs are as frequent as in the scenes.
         blend: the same, where they are as frequent as the run expects.
-        rows: the scenes that it is fitted to and judged by, as of `ensemble_runs.judged_rows`.
+        rows: the scenes that it is fitted to and judged by, as of `ensemble_runs.scored_rows`.
         scores: ``<condition>_score``, ``_low``, ``_high`` as in metrics.json, and ``difference``, ``difference_low``,
             ``difference_high`` to the whole ensemble on `rows`, with a 95 % interval by drawing groups.
         by_output: measure → output → value on `rows`; empty where outputs are not judged alone.
@@ -36,12 +36,12 @@ class NetworksAlone:
     by_output: dict[str, dict[str, float]]
 
 
-def without_stacker(run: Run) -> NetworksAlone:
+def without_stacker(run: Run) -> StandaloneNetworks:
     """Fit and score the blend of all networks of a finished run, as the run did with the stacker."""
     config, members = run.config, list(run.config.networks)
     target, fold = targets(run.scenes["state"], config), run.scenes["fold"].to_numpy(np.int64)
     oof = load_logits(run.paths, members, "oof", axis=1)  # (n_scenes, n_networks, n_outputs)
-    rows = judged_rows(run.scenes, run.voices, fold, run.paths, config)
+    rows = scored_rows(run.scenes, run.voices, fold, run.paths, config)
     fitted = cross_fit(oof, target, fold, members, config, rows)
     probability = fitted.probability()
     simulated = fit_blend(oof[rows], target[rows], members, config)
@@ -50,7 +50,7 @@ def without_stacker(run: Run) -> NetworksAlone:
     scores = all_scores(fitted, groups, rows, shares, len(run.test_probability), config)
     whole = label_and_probability(run.oof, config.outputs)[1]
     scores |= paired_difference(target[rows], probability[rows], whole[rows], groups[rows], run)
-    return NetworksAlone(simulated, blend, rows, scores, _by_output(target[rows], probability[rows], run))
+    return StandaloneNetworks(simulated, blend, rows, scores, _by_output(target[rows], probability[rows], run))
 
 
 def paired_difference(

@@ -57,7 +57,7 @@ class Listener:
         """Bytes until the next answer is due."""
         return (self.hop_frames - self.n_heard % self.hop_frames) * self.frame_bytes - len(self.kept) % self.frame_bytes
 
-    def hear(self, samples: bytes) -> Iterator[Reply]:
+    def push(self, samples: bytes) -> Iterator[Reply]:
         """Take samples, 16-bit little-endian, of any number, and answer for each hop that they complete."""
         while samples:
             part, samples = samples[: self.n_wanted], samples[self.n_wanted :]
@@ -102,7 +102,7 @@ class Listener:
 def listen(listener: Listener, pipe: BinaryIO) -> Iterator[Reply]:
     """Answers until the pipe ends; each as soon as its samples are there."""
     while samples := pipe.read1(listener.n_wanted):
-        yield from listener.hear(samples)
+        yield from listener.push(samples)
     yield from listener.end()
 
 

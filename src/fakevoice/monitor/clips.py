@@ -85,7 +85,7 @@ def list_clips(arguments: list[str], cache_gb: float = 50.0) -> list[Source]:
     return found
 
 
-def hear(predictor: Predictor, sources: list[Source], kind: str) -> tuple[Clips, pd.DataFrame]:
+def score_clips(predictor: Predictor, sources: list[Source], kind: str) -> tuple[Clips, pd.DataFrame]:
     """Measure and score clips, in as many processes as there are cores.
 
     Args:

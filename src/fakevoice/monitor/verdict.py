@@ -82,7 +82,7 @@ def judge(reference: Reference, clips: Clips, n_unreadable: int, outputs: list[s
     """Hold clips against the reference.
 
     Args:
-        clips: oldest first, of `incoming.hear`.
+        clips: oldest first, of `incoming.score_clips`.
         n_unreadable: files that could not be read.
         columns: names of the pooled features.
     """

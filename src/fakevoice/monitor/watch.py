@@ -22,7 +22,7 @@ from fakevoice.core.tables import read_table, write_table
 from fakevoice.features.extract import pooled_names
 from fakevoice.inference.inputs import LISTED, Source
 from fakevoice.inference.predictor import Predictor
-from fakevoice.monitor.clips import Clips, Reference, find_reference, hear, list_clips
+from fakevoice.monitor.clips import Clips, Reference, find_reference, list_clips, score_clips
 from fakevoice.monitor.html_page import PAGE, write_page
 from fakevoice.monitor.verdict import EXIT_CODES, KINDS, Findings, judge
 
@@ -117,7 +117,7 @@ class Watcher:
         return name in stamps and stamps[name] == before.get(name) and (name, stamps[name]) not in known
 
     def _hear(self, new: list[Source], stamps: Stamps) -> None:
-        clips, unreadable = hear(self.predictor, new, self.reference.kind)
+        clips, unreadable = score_clips(self.predictor, new, self.reference.kind)
         parts = [clips.table.assign(reason=""), unreadable]
         table = pd.concat([part for part in parts if len(part)], ignore_index=True)
         names = {source.id: _name(source) for source in new}

@@ -87,7 +87,7 @@ def _connected(scheduler: str) -> Iterator["Client"]:
             LocalCluster(**own, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
-            client.register_plugin(dask_tasks.Deaf())
+            client.register_plugin(dask_tasks.IgnoreInterrupts())
             yield client
         return
     if scheduler.startswith("tls") and not Security().get_connection_args("client").get("ssl_context"):

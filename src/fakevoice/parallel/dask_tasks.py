@@ -159,7 +159,7 @@ def unpack(packed: bytes) -> Any:
     return _Unpickler(io.BytesIO(packed)).load()
 
 
-class Deaf(WorkerPlugin):
+class IgnoreInterrupts(WorkerPlugin):
     """Keeps Ctrl-C, which a terminal sends to all of its processes, from a worker that its client will end."""
 
     def setup(self, worker: Worker) -> None:

@@ -78,7 +78,7 @@ def _in_processes(function: Callable[[Any], Any], items: Sequence[Any], n_jobs: 
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    from fakevoice.parallel.watchdog import Watch
+    from fakevoice.parallel.watchdog import Watchdog
 
     # loky replaces a worker whose memory has grown, which is as intended and no news
     warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
@@ -87,9 +87,9 @@ def _in_processes(function: Callable[[Any], Any], items: Sequence[Any], n_jobs: 
         # not a word of Parallel itself, which would take it, and leave to a worker what OMP_NUM_THREADS says
         with joblib.parallel_config("loky", inner_max_num_threads=1):
             parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
-        with Watch().on() as watch:
+        with Watchdog().on() as watch:
             try:
-                for result in watch.awaited(parallel(joblib.delayed(function)(item) for item in items[done:])):
+                for result in watch.wait_for(parallel(joblib.delayed(function)(item) for item in items[done:])):
                     done += 1
                     yield result
             except TerminatedWorkerError as error:

@@ -2,9 +2,9 @@
 
     .venv/bin/torchrun --nproc_per_node=2 -m fakevoice train --config NAME
 
-The first rank runs the command as it would alone. What it hands to `together`, all ranks do at the same time; else
-the others wait, print nothing and write nothing. Alone, every function here does nothing or its work at once, and
-torch is not imported.
+The first rank runs the command as it would alone. `run_on_all_ranks` calls a function on all ranks at the same time;
+otherwise the others wait, print nothing and write nothing. Without torchrun, every function here does nothing or its
+work at once, and torch is not imported.
 """
 
 import os
@@ -57,7 +57,7 @@ def rank() -> int:
     return _team.rank
 
 
-def leads() -> bool:
+def is_first_rank() -> bool:
     """Whether this process is the first one, which alone writes; it is where there is no other."""
     return _team.rank == 0
 
@@ -73,7 +73,7 @@ def local_rank() -> int:
 
 
 def run(command: Callable[[], int], clean_up: Callable[[], None]) -> int:
-    """Run a command on the first rank, while the others do with it what it hands to `together`.
+    """Run a command on the first rank, while the others do with it what it hands to `run_on_all_ranks`.
 
     A rank that fails ends its process at once: torch would first wait for the others, who may be waiting for this one.
 
@@ -89,7 +89,7 @@ def run(command: Callable[[], int], clean_up: Callable[[], None]) -> int:
     from torch import distributed
 
     with _joined():
-        code = _lead(command, clean_up) if leads() else _follow()
+        code = _lead(command, clean_up) if is_first_rank() else _follow()
     if code:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -167,7 +167,7 @@ def _is_lost(error: RuntimeError) -> bool:
     return isinstance(error, distributed.DistError) or "gloo" in str(error)
 
 
-def together(function: Callable[[Any], Any], argument: Any) -> Any:
+def run_on_all_ranks(function: Callable[[Any], Any], argument: Any) -> Any:
     """Call a function on all ranks at once; for the first one to say.
 
     Args:
@@ -193,11 +193,11 @@ def together(function: Callable[[Any], Any], argument: Any) -> Any:
     return result
 
 
-def by_first(function: Callable[[], Any]) -> Any:
+def on_first_rank(function: Callable[[], Any]) -> Any:
     """What a function gives that the first rank alone calls, while the others wait for it."""
     if count() == 1:
         return function()
-    return _from_first(function() if leads() else None)
+    return _from_first(function() if is_first_rank() else None)
 
 
 def _from_first(value: Any) -> Any:
@@ -209,7 +209,7 @@ def _from_first(value: Any) -> Any:
 
 
 @contextmanager
-def agreed() -> Iterator[None]:
+def raised_together() -> Iterator[None]:
     """What one rank refuses in this block is refused by all, and the first tells why; all ranks must come here."""
     if count() == 1:
         yield
@@ -224,7 +224,7 @@ def agreed() -> Iterator[None]:
     distributed.all_gather_object(known, f"{_who()}: {own}" if own else "", group=_team.control)
     if not any(known):
         return
-    if not leads():
+    if not is_first_rank():
         raise _RefusedTogether
     _team.waiting = True
     raise own or FakevoiceError(next(filter(None, known)))
@@ -244,7 +244,7 @@ def total(value: "torch.Tensor") -> "torch.Tensor":
     return added
 
 
-def part() -> tuple[int, int]:
+def batch_part() -> tuple[int, int]:
     """Rank and count: rows rank, rank + count, ... of every batch are this rank's."""
     return rank(), count()
 

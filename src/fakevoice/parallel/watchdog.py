@@ -17,7 +17,7 @@ WORKER = "popen_loky"  # in the command line of joblib's processes
 N_FILES_TOLD = 3
 
 
-class Watch:
+class Watchdog:
     """Ends the worker processes of this process when they hang, so that who waits for them gets an error.
 
     Attributes:
@@ -29,7 +29,7 @@ class Watch:
         self._owed, self._ended = threading.Event(), threading.Event()
 
     @contextmanager
-    def on(self) -> Iterator["Watch"]:
+    def on(self) -> Iterator["Watchdog"]:
         """Look at them until the block is left."""
         looking = threading.Thread(target=self._look, daemon=True)
         looking.start()
@@ -39,7 +39,7 @@ class Watch:
             self._ended.set()
             looking.join()
 
-    def awaited(self, results: Iterator[Any]) -> Iterator[Any]:
+    def wait_for(self, results: Iterator[Any]) -> Iterator[Any]:
         """The same results; workers count as owing one only while it is waited for."""
         while True:
             self._owed.set()

@@ -18,7 +18,7 @@ from fakevoice.core.paths import paths
 from fakevoice.core.tables import CLIP_TEXT, read_table
 from fakevoice.data import folds, groups
 from fakevoice.metrics.slices import label_and_probability
-from fakevoice.pipeline.runner import run_line
+from fakevoice.pipeline.runner import run_pipeline
 
 EXPERIMENT = "resumed"
 
@@ -64,7 +64,7 @@ def extend_folds(config: Config, run: str) -> None:
     Raises:
         FoldsError: as `folds.check_folds`.
     """
-    run_line(config, "prepare")
+    run_pipeline(config, "prepare")
     places, earlier = paths(config), paths(_earlier(config, run)).stage("folds") / "folds.csv"
     prepared = places.stage("prepare")
     clips = read_table(prepared / "clips.csv", CLIP_TEXT)

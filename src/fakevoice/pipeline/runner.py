@@ -35,7 +35,7 @@ def stale_stages(config: Config, verify: bool = False) -> Iterator[tuple[str, st
         yield name, reason
 
 
-def run_line(config: Config, last: str = STAGES[-1], force: str = "", verify: bool = False) -> bool:
+def run_pipeline(config: Config, last: str = STAGES[-1], force: str = "", verify: bool = False) -> bool:
     """Bring every stage up to `last` up to date.
 
     What a stage is about to read is held against its checksums first; where it is damaged, it is made again.
@@ -48,7 +48,7 @@ def run_line(config: Config, last: str = STAGES[-1], force: str = "", verify: bo
         Whether anything was done.
     """
     places, done, checked = paths(config), set[str](), set(STAGES if verify else ())
-    with locks.lock(places.run), contextlib.ExitStack() as until_done:
+    with locks.folder_lock(places.run), contextlib.ExitStack() as until_done:
         _sweep(places)
         index = 0
         while index <= STAGES.index(last):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from fakevoice.core.artifacts import write_text
 from fakevoice.core.errors import SubmissionError
-from fakevoice.core.locks import turn
+from fakevoice.core.locks import file_lock
 from fakevoice.core.tables import csv_text, read_table, write_table
 from fakevoice.core.tasks import off_the_edges
 
@@ -90,5 +90,5 @@ def change_log(folder: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> 
     Raises:
         LockedError: another process has held the log for too long.
     """
-    with turn(folder / LOG):
+    with file_lock(folder / LOG):
         write_table(folder / LOG, change(read_log(folder)))

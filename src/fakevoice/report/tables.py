@@ -15,7 +15,7 @@ from fakevoice.core.artifacts import read_json
 from fakevoice.core.config import Config
 from fakevoice.core.tables import read_table
 from fakevoice.core.tasks import normalise
-from fakevoice.ensemble.evaluate import judged_rows
+from fakevoice.ensemble.evaluate import scored_rows
 from fakevoice.features.extract import POOLED, pooled_names
 from fakevoice.features.store import CachedFeature
 from fakevoice.metrics.checks import decisions
@@ -40,13 +40,13 @@ ENSEMBLE = "ensemble"
 
 
 def judged_scenes(run: Run, scenes: pd.DataFrame) -> pd.DataFrame:
-    """What the table of members is about, some scenes more than once; see `judged_rows`.
+    """What the table of members is about, some scenes more than once; see `scored_rows`.
 
     Args:
         scenes: of `describe_scenes`.
     """
     fold = run.scenes["fold"].to_numpy(np.int64)
-    rows = judged_rows(run.scenes, run.voices, fold, run.paths, run.config)
+    rows = scored_rows(run.scenes, run.voices, fold, run.paths, run.config)
     return scenes.iloc[rows].reset_index(drop=True)
 
 

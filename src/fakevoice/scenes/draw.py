@@ -98,7 +98,7 @@ class _FoldPool:
     """What scenes of one fold are made of."""
 
     def __init__(self, clips: pd.DataFrame, noise_table: pd.DataFrame, config: Config):
-        self.law: Scenes = config.scenes
+        self.settings: Scenes = config.scenes
         self.clip_duration_s = config.clip_duration_s
         self.fold = clips["fold"].iloc[0]
         self.groups: dict[str, list[list[tuple[str, str, float]]]] = {}
@@ -108,15 +108,17 @@ class _FoldPool:
             for clip, group, duration_s in zip(part["id"], part["group"], part["duration_s"], strict=True):
                 members[group].append((clip, group, duration_s))
             self.groups[label] = list(members.values())
-            self.chances[label] = group_chances([len(group) for group in members.values()], self.law.group_exponent)
+            self.chances[label] = group_chances(
+                [len(group) for group in members.values()], self.settings.group_exponent
+            )
         own = noise_table[noise_table["fold"] == self.fold]
         self.noises = {kind: part["segment"].to_numpy() for kind, part in own.groupby("kind")}
         self.made = sorted(self.noises.keys() - {MINED})
-        self.vocoders = plugins.chosen("vocoders", self.law.vocoders)
-        self.codecs = self.law.codecs or sorted(CODECS)
+        self.vocoders = plugins.chosen("vocoders", self.settings.vocoders)
+        self.codecs = self.settings.codecs or sorted(CODECS)
 
     def draw(self, scene: str, state: str, rng: np.random.Generator) -> tuple[dict, list[dict]]:
-        law = self.law
+        law = self.settings
         labels = [] if state == "none" else state.split("+")
         voices = [row for slot, label in enumerate(labels) for row in self._voice(scene, slot, label, rng)]
         quiet = labels and rng.random() < law.no_noise_probability
@@ -139,12 +141,12 @@ class _FoldPool:
         return row, voices
 
     def _noise(self, rng: np.random.Generator) -> str:
-        is_mined = MINED in self.noises and (not self.made or rng.random() < self.law.mined_noise_probability)
+        is_mined = MINED in self.noises and (not self.made or rng.random() < self.settings.mined_noise_probability)
         kind = MINED if is_mined else str(rng.choice(self.made))
         return f"{kind}:{rng.choice(self.noises[kind])}"
 
     def _voice(self, scene: str, slot: int, label: str, rng: np.random.Generator) -> list[dict]:
-        law = self.law
+        law = self.settings
         copied = label == law.resynthesis_label and rng.random() < law.resynthesis_probability
         duration_s = rng.uniform(min(MIN_VOICE_S, self.clip_duration_s), self.clip_duration_s)
         shared = {

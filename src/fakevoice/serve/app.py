@@ -26,9 +26,9 @@ from fakevoice.inference.recordings import Answers
 from fakevoice.serve.access import Address, Guarded
 from fakevoice.serve.connections import Messages, Requests
 from fakevoice.serve.limits import Gate, Limits
-from fakevoice.serve.metrics import Metered, Meters
+from fakevoice.serve.metrics import Metered, ServiceMetrics
 from fakevoice.serve.schema import ABOUT, REFUSED, About, Health, Predicted, refusals, upload
-from fakevoice.serve.scoring import Resident, as_json, explained, in_thread, score_uploads
+from fakevoice.serve.scoring import InProcessPredictor, as_json, explained, in_thread, score_uploads
 from fakevoice.serve.uploads import receive
 from fakevoice.serve.websocket import Streams
 
@@ -44,8 +44,8 @@ def create_app(predictor: Predictor, address: Address | None = None, limits: Lim
     Args:
         address: where it listens; 127.0.0.1:8000 if None.
     """
-    predictor, limits = Resident(**vars(predictor)), limits or Limits()
-    meters = Meters()
+    predictor, limits = InProcessPredictor(**vars(predictor)), limits or Limits()
+    meters = ServiceMetrics()
     app = FastAPI(title="fakevoice", description=ABOUT, docs_url=None, redoc_url=None)
     app.add_middleware(Guarded, address=address or Address())
     app.add_middleware(Metered, meters=meters)
@@ -58,7 +58,7 @@ def create_app(predictor: Predictor, address: Address | None = None, limits: Lim
     return app
 
 
-def _add_facts(app: FastAPI, predictor: Predictor, limits: Limits, meters: Meters) -> None:
+def _add_facts(app: FastAPI, predictor: Predictor, limits: Limits, meters: ServiceMetrics) -> None:
     config = predictor.config
     run = f"{config.competition}/{config.experiment}"
 
@@ -77,7 +77,7 @@ def _add_facts(app: FastAPI, predictor: Predictor, limits: Limits, meters: Meter
         return About(run=run, **facts)
 
 
-def _add_scoring(app: FastAPI, predictor: Predictor, limits: Limits, meters: Meters) -> None:
+def _add_scoring(app: FastAPI, predictor: Predictor, limits: Limits, meters: ServiceMetrics) -> None:
     config, gate = predictor.config, Gate(limits)
     streams = Streams(predictor, limits, meters)
     fixed = {
@@ -129,7 +129,7 @@ def _seconds(text: str | None) -> float | None:
         raise ConfigError(f"hop_s={text[:40]!r} is no number of seconds") from None
 
 
-def _count(meters: Meters, answers: Answers, config: Config) -> None:
+def _count(meters: ServiceMetrics, answers: Answers, config: Config) -> None:
     windows = answers.timeline[~answers.timeline["id"].isin(answers.unreadable["id"])]
     probability = {output: windows[output].tolist() for output in config.outputs}
     meters.heard(probability, windows["distance"].tolist(), windows.groupby("id")["end_s"].max().sum())

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 REFUSALS = (400, 401, 403, 408, 413, 421, 422, 503)
 
 
-class Meters:
+class ServiceMetrics:
     """Counters, and gauges of what was answered since the start."""
 
     def __init__(self):
@@ -49,7 +49,7 @@ class Meters:
 class Metered:
     """Counts every request that passes, by the pattern of its route, of which there are few."""
 
-    def __init__(self, app: ASGIApp, meters: Meters):
+    def __init__(self, app: ASGIApp, meters: ServiceMetrics):
         self.app, self.meters = app, meters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

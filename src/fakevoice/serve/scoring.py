@@ -22,7 +22,7 @@ from fakevoice.serve.uploads import Upload
 Result = TypeVar("Result")
 
 
-class Resident(Predictor):
+class InProcessPredictor(Predictor):
     """The predictor without worker processes; between chunks it ends where nobody waits for the answer any more."""
 
     def predict(self, files: list[Path]) -> Scores:

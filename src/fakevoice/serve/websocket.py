@@ -12,7 +12,7 @@ from fakevoice.inference.predictor import Predictor
 from fakevoice.inference.stream import Listener, Reply, as_dict
 from fakevoice.serve.access import STREAM_PROTOCOL
 from fakevoice.serve.limits import Limits
-from fakevoice.serve.metrics import Meters
+from fakevoice.serve.metrics import ServiceMetrics
 from fakevoice.serve.scoring import in_thread
 
 MAX_RATE_HZ = 192_000  # memory follows from it: two bytes for each sample of a clip
@@ -22,7 +22,7 @@ REFUSED, DONE = 1008, 1000  # RFC 6455, section 7.4.1
 class Streams:
     """All streams of a service."""
 
-    def __init__(self, predictor: Predictor, limits: Limits, meters: Meters):
+    def __init__(self, predictor: Predictor, limits: Limits, meters: ServiceMetrics):
         self.predictor, self.limits, self.meters = predictor, limits, meters
         self.turn = anyio.Semaphore(1)  # beside uploads, which may take minutes
         self.n_open = 0
@@ -68,7 +68,7 @@ class Streams:
         while not is_last:
             samples = await self._received(websocket, answered_s + self.limits.idle_s)
             is_last = samples is None
-            replies = listener.end() if is_last else listener.hear(samples)
+            replies = listener.end() if is_last else listener.push(samples)
             while (reply := await self._next(replies)) is not None:
                 self._count(reply, reply.end_s - heard_s)
                 heard_s = reply.end_s

@@ -181,7 +181,7 @@ def _trained(jobs: list[FoldJob], config: Config) -> Iterator[None]:
 
 
 def _train(job: FoldJob) -> None:
-    torchrun.together(train_fold, job)
+    torchrun.run_on_all_ranks(train_fold, job)
     network, _ = load_network(job.folder / "weights.safetensors", choose_device(job.config.device))
     rows = {"oof": np.flatnonzero(job.fold == job.index)} | {split: None for split in scored_splits(job.features)}
     for split, held_out in rows.items():

@@ -28,7 +28,7 @@ from fakevoice.core.artifacts import write_text
 from fakevoice.core.config import Config
 from fakevoice.core.config_sections import Network
 from fakevoice.core.tasks import head_states, membership, normalise, one_output_each
-from fakevoice.data.leakage import hide, refuse_hidden
+from fakevoice.data.leakage import hide_labels, refuse_hidden_labels
 from fakevoice.features.store import CachedFeature
 from fakevoice.parallel import torchrun
 from fakevoice.training import tensorboard as curves
@@ -41,7 +41,7 @@ from fakevoice.training.batches import (
     training_batches,
     unlabeled_batch,
 )
-from fakevoice.training.loop import Fit, running_average
+from fakevoice.training.loop import TrainingLoop, running_average
 from fakevoice.training.loss import Objective
 from fakevoice.training.networks import TrainedNetwork, build_model, choose_device, save_network, score_rows, start_from
 from fakevoice.training.unlabeled_clips import MIN_CLIPS, estimate_batch_norm, unlabeled_size
@@ -88,32 +88,32 @@ def train_fold(job: FoldJob) -> Path:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # 6 % of the time, for values that nobody reads
     torch.set_num_threads(1)  # sums depend on how they are split; cores are used by folds side by side
-    with torchrun.agreed():
+    with torchrun.raised_together():
         data = _Data.of(job)
         fit, network = _start(job, data)
     curve = _resume(job.folder, fit)
     fit.share_gradients()
-    with curves.written_to(job.tensorboard, len(curve)) if torchrun.leads() else nullcontext() as board:
+    with curves.written_to(job.tensorboard, len(curve)) if torchrun.is_first_rank() else nullcontext() as board:
         for epoch in range(len(curve), job.network.training.n_epochs):
             torch.manual_seed(
                 data.seed + epoch + 1 + torchrun.rank() * SEEDS_PER_RANK
             )  # dropout: others on other ranks
             row = {"epoch": epoch + 1, "loss": fit.epoch(_batches(job, data, epoch), epoch)}
-            with torchrun.agreed():
-                if torchrun.leads():
+            with torchrun.raised_together():
+                if torchrun.is_first_rank():
                     row |= {"learning_rate": fit.learning_rate}
                     curve.append(row | _held_out_measures(job, network, data, epoch + 1, board))
                     _show_progress(job, data, epoch, curve[-1], board)
                     _save_progress(job, fit, curve)  # after it is shown: what is made again hides what was shown
-    if torchrun.leads():
+    if torchrun.is_first_rank():
         _finish(job, network, data)
     return job.folder / WEIGHTS
 
 
 def _batches(job: FoldJob, data: "_Data", epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     batch_size = job.network.training.batch_size
-    for x, y in training_batches(data.clips, data.labels, data.rows, batch_size, epoch, torchrun.part()):
-        refuse_hidden(y, f"{job.name} of fold {job.index}")
+    for x, y in training_batches(data.clips, data.labels, data.rows, batch_size, epoch, torchrun.batch_part()):
+        refuse_hidden_labels(y, f"{job.name} of fold {job.index}")
         yield x, y
 
 
@@ -124,7 +124,7 @@ def _show_progress(job: FoldJob, data: "_Data", epoch: int, row: dict[str, float
     curves.write_epoch(board, row)
 
 
-def _save_progress(job: FoldJob, fit: Fit, curve: list[dict[str, float]]) -> None:
+def _save_progress(job: FoldJob, fit: TrainingLoop, curve: list[dict[str, float]]) -> None:
     write_text(job.folder / "epochs.csv", _csv(curve))
     if len(curve) < job.network.training.n_epochs:
         _save_checkpoint(job.folder, fit, curve)
@@ -164,7 +164,7 @@ class _Data:
         sequence = np.random.SeedSequence([job.config.seed, job.index, sum(job.name.encode())])
         augmentation = Augmentation(job.network, job.config, shape, int(sequence.generate_state(1)[0]))
         clips, unlabeled = (_clips(job, split, standardizer, augmentation) for split in ("scenes", "unlabeled"))
-        labels = hide(job.target, job.fold == job.index)
+        labels = hide_labels(job.target, job.fold == job.index)
         return cls(clips, unlabeled, rows, labels, shape, augmentation.seed)
 
 
@@ -173,7 +173,7 @@ def _clips(job: FoldJob, split: str, standardizer: Standardizer, augmentation: A
     return TrainingClips(CachedFeature(job.features, split), standardizer, augmentation, waveforms)
 
 
-def _start(job: FoldJob, data: _Data) -> tuple[Fit, TrainedNetwork]:
+def _start(job: FoldJob, data: _Data) -> tuple[TrainingLoop, TrainedNetwork]:
     """The fit at its first step, and the running average as the network that it makes."""
     device, settings = choose_device(job.config.device), job.network.training
     if device.index is not None:
@@ -186,9 +186,9 @@ def _start(job: FoldJob, data: _Data) -> tuple[Fit, TrainedNetwork]:
     average = running_average(model, settings.ema_decay)  # before an adaptation listens to the model
     model = over_all_ranks(model)
     n_unlabeled = max(unlabeled_size(settings.batch_size), MIN_CLIPS * torchrun.count())
-    draw = partial(unlabeled_batch, data.unlabeled, n_unlabeled, part=torchrun.part())
+    draw = partial(unlabeled_batch, data.unlabeled, n_unlabeled, part=torchrun.batch_part())
     objective = Objective(model, job.network, job.config, device, draw)
-    fit = Fit(objective, average, settings, len(data.rows) // settings.batch_size)
+    fit = TrainingLoop(objective, average, settings, len(data.rows) // settings.batch_size)
     return fit, TrainedNetwork(average.module, data.clips.standardizer, device, objective.membership)
 
 
@@ -215,14 +215,14 @@ def _csv(curve: list[dict[str, float]]) -> str:
     return "\n".join([",".join(curve[0]), *lines]) + "\n"
 
 
-def _save_checkpoint(folder: Path, fit: Fit, curve: list[dict[str, float]]) -> None:
+def _save_checkpoint(folder: Path, fit: TrainingLoop, curve: list[dict[str, float]]) -> None:
     content = io.BytesIO()  # PyTorch's own writing to a full disk ends in an error that does not say so
     torch.save({"curve": curve, "fit": fit.state()}, content)
-    artifacts.write_sealed(folder / CHECKPOINT, content.getvalue())
+    artifacts.write_with_checksum(folder / CHECKPOINT, content.getvalue())
 
 
-def _resume(folder: Path, fit: Fit) -> list[dict[str, float]]:
-    checkpoint = torchrun.by_first(partial(_read_checkpoint, folder / CHECKPOINT))
+def _resume(folder: Path, fit: TrainingLoop) -> list[dict[str, float]]:
+    checkpoint = torchrun.on_first_rank(partial(_read_checkpoint, folder / CHECKPOINT))
     if checkpoint is None:
         return []
     fresh = copy.deepcopy(fit.state())
@@ -236,6 +236,6 @@ def _resume(folder: Path, fit: Fit) -> list[dict[str, float]]:
 
 def _read_checkpoint(path: Path) -> dict | None:
     try:
-        return torch.load(io.BytesIO(artifacts.read_sealed(path)), weights_only=True, map_location="cpu")
+        return torch.load(io.BytesIO(artifacts.read_with_checksum(path)), weights_only=True, map_location="cpu")
     except Exception:  # there is none, or it is damaged
         return None

@@ -18,12 +18,12 @@ from fakevoice.training.schedule import learning_rate_factor
 MAX_BAD_BATCHES = 20
 
 
-class Fit:
+class TrainingLoop:
     """Model, its moving average and its optimiser through the epochs."""
 
     def __init__(self, objective: Objective, average: AveragedModel, settings: Training, steps_per_epoch: int):
         self.objective, self.average, self.settings = objective, average, settings
-        rank, count = torchrun.part()
+        rank, count = torchrun.batch_part()
         n_own = len(range(rank, settings.batch_size, count))
         self.loss, self.weight = objective, n_own * count / settings.batch_size  # 1 where parts are equal
         if steps_per_epoch < 1:
@@ -91,7 +91,7 @@ class Fit:
         self.bad_batches += 1
         if self.bad_batches > MAX_BAD_BATCHES:
             what = f"the loss was not finite in {self.bad_batches} batches"
-            with torchrun.agreed():
+            with torchrun.raised_together():
                 raise FakevoiceError(f"{what}: lower training.learning_rate")
         return False
 

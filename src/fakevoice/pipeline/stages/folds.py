@@ -66,9 +66,9 @@ def _new_rows(clips, fingerprints, duplicates, config: Config):
 
 def _write_shortcuts(folder: Path, rows, ids, fingerprints, prepared: Path, seed: int) -> None:
     from fakevoice.core.tables import CLIP_TEXT, read_table, write_table
-    from fakevoice.data.shortcuts import describe_shortcuts, measure_shortcuts, recorded
+    from fakevoice.data.shortcuts import describe_shortcuts, measure_shortcuts, recording_facts
 
     audit = read_table(prepared / "audit.csv", CLIP_TEXT)
-    table = measure_shortcuts(recorded(rows, audit, ids), fingerprints, seed)
+    table = measure_shortcuts(recording_facts(rows, audit, ids), fingerprints, seed)
     write_table(folder / "shortcuts.csv", table)
     print(describe_shortcuts(table), flush=True)

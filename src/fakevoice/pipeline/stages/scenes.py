@@ -18,7 +18,7 @@ def run(config: Config, paths: Paths) -> list[Path]:
     from fakevoice.data import leakage
     from fakevoice.data.clip_cache import open_clips
     from fakevoice.data.folds import read_folds
-    from fakevoice.data.shortcuts import overlap_weights, recorded
+    from fakevoice.data.shortcuts import overlap_weights, recording_facts
     from fakevoice.scenes.noise_bank import NAME
     from fakevoice.scenes.simulate import draw
 
@@ -31,7 +31,10 @@ def run(config: Config, paths: Paths) -> list[Path]:
     for name in TABLES:
         write_table(folder / f"{name}.csv", getattr(drawn, name))
     train = (clips["split"] == "train").to_numpy()
-    facts, fingerprints = recorded(folds, audit, clips["id"][train]), read_array(prepared / "fingerprints.npy")[train]
+    facts, fingerprints = (
+        recording_facts(folds, audit, clips["id"][train]),
+        read_array(prepared / "fingerprints.npy")[train],
+    )
     weights = overlap_weights(facts, fingerprints, config.scenes.group_exponent, config.seed)
     write_table(folder / "weights.csv", weights.reset_index())
     n_mined, n_noises = (drawn.bank.table["kind"] == MINED).sum(), len(drawn.bank.table)

@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.signal
 
-from fakevoice.audio.pitch import at_level_of
+from fakevoice.audio.pitch import match_level
 
 
 def resynthesize(waveform: np.ndarray, sample_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -26,7 +26,7 @@ def resynthesize(waveform: np.ndarray, sample_rate_hz: int, rng: np.random.Gener
         voice = (1 - share) * voice + share * _upsampled(voice, factor, rng)
         voice += _tones(voice, level, factor, rng)
     voice += level * 10 ** rng.uniform(-3.0, -2.3) * rng.standard_normal(len(voice))
-    return at_level_of(waveform, voice)
+    return match_level(waveform, voice)
 
 
 def _upsampled(voice: np.ndarray, factor: int, rng: np.random.Generator) -> np.ndarray:

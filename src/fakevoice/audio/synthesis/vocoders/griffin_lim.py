@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 
 from fakevoice.audio import spectrum
-from fakevoice.audio.pitch import at_level_of, frame_size
+from fakevoice.audio.pitch import frame_size, match_level
 
 
 def resynthesize(waveform: np.ndarray, sample_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -28,7 +28,7 @@ def resynthesize(waveform: np.ndarray, sample_rate_hz: int, rng: np.random.Gener
     noise = rng.standard_normal(len(waveform))
     phases = _unit(spectrum.stft(noise, n_fft, hop_length))
     phases = _iterate(magnitude, phases, hop_length, len(waveform), int(rng.integers(2, 6)), rng.uniform(0.3, 0.99))
-    return at_level_of(waveform, spectrum.istft(magnitude * phases, hop_length, len(waveform)))
+    return match_level(waveform, spectrum.istft(magnitude * phases, hop_length, len(waveform)))
 
 
 @cache

@@ -5,7 +5,7 @@ import scipy.fft
 import scipy.ndimage
 
 from fakevoice.audio import spectrum
-from fakevoice.audio.pitch import VOICED_STRENGTH, at_level_of, f0_contour, frame_size, pulse_train, unit_power
+from fakevoice.audio.pitch import VOICED_STRENGTH, f0_contour, frame_size, match_level, pulse_train, unit_power
 
 
 def resynthesize(waveform: np.ndarray, sample_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -29,7 +29,7 @@ def resynthesize(waveform: np.ndarray, sample_rate_hz: int, rng: np.random.Gener
     aperiodicity = _aperiodicity(strength, n_fft, sample_rate_hz, rng)
     voiced = unit_power(spectrum.stft(pulses, n_fft, hop_length)) * np.sqrt(1 - aperiodicity)
     unvoiced = unit_power(spectrum.stft(noise, n_fft, hop_length)) * np.sqrt(aperiodicity)
-    return at_level_of(waveform, spectrum.istft((voiced + unvoiced) * envelope, hop_length, len(waveform)))
+    return match_level(waveform, spectrum.istft((voiced + unvoiced) * envelope, hop_length, len(waveform)))
 
 
 def _smooth_envelope(power: np.ndarray, sample_rate_hz: int, rng: np.random.Generator) -> np.ndarray:

@@ -5,7 +5,7 @@ import scipy.fft
 
 from fakevoice.audio import spectrum
 from fakevoice.audio.linear_prediction import levinson
-from fakevoice.audio.pitch import at_level_of, f0_contour, frame_size, pulse_train, unit_power
+from fakevoice.audio.pitch import f0_contour, frame_size, match_level, pulse_train, unit_power
 
 
 def resynthesize(waveform: np.ndarray, sample_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -26,7 +26,7 @@ def resynthesize(waveform: np.ndarray, sample_rate_hz: int, rng: np.random.Gener
     order = int(sample_rate_hz / 1000 * rng.uniform(0.9, 1.4)) + 2
     filters, gain = _all_pole_filters(spectrum.power_spectrogram(waveform, n_fft, hop_length), order, rng)
     excitation = _excitation(waveform, sample_rate_hz, n_fft, hop_length, rng)
-    return at_level_of(waveform, spectrum.istft(excitation * filters * gain, hop_length, len(waveform)))
+    return match_level(waveform, spectrum.istft(excitation * filters * gain, hop_length, len(waveform)))
 
 
 def _all_pole_filters(power: np.ndarray, order: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

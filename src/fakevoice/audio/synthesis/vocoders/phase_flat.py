@@ -4,7 +4,7 @@ import numpy as np
 import scipy.fft
 
 from fakevoice.audio import spectrum
-from fakevoice.audio.pitch import at_level_of, f0_contour, frame_size, pulse_train
+from fakevoice.audio.pitch import f0_contour, frame_size, match_level, pulse_train
 
 
 def resynthesize(waveform: np.ndarray, sample_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -29,7 +29,7 @@ def resynthesize(waveform: np.ndarray, sample_rate_hz: int, rng: np.random.Gener
     strength = rng.uniform(0.6, 1.0)
     turned = (1 - strength) * original + strength * magnitude * artificial
     flattened = magnitude * _direction(turned)
-    return at_level_of(waveform, spectrum.istft(flattened, hop_length, len(waveform)))
+    return match_level(waveform, spectrum.istft(flattened, hop_length, len(waveform)))
 
 
 def _direction(spectrogram: np.ndarray) -> np.ndarray:
