@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 from fakevoice.analysis.finished_run import Run, render_scene
 from fakevoice.core.artifacts import read_array, read_json
 from fakevoice.core.errors import ArtifactError
+from fakevoice.core.random import Stream, generator
 from fakevoice.data.audit import audit_clips
 from fakevoice.ensemble.blend import STACK, Blend
 from fakevoice.features.extract import POOLED, pooled_names
@@ -71,7 +72,7 @@ def separate(run: Run, n_scenes: int = 1500) -> Separation:
     clips, n_folds, seed = unlabeled_clips(run), run.config.folds.n_folds, run.config.seed
     if len(clips) < n_folds:
         raise ArtifactError(f"{len(clips)} unlabeled clips: nothing to compare the scenes with")
-    rows = np.random.default_rng([seed, 8]).permutation(len(run.scenes))[:n_scenes]
+    rows = generator(Stream.GAP_SCENES, seed).permutation(len(run.scenes))[:n_scenes]
     scenes = run.scenes.iloc[np.sort(rows)]
     folder = run.paths.cache / read_json(run.paths.stage("features") / "features.json")[POOLED]
     pooled = CachedFeature(folder, "scenes").take(np.sort(rows)), CachedFeature(folder, "unlabeled").all()
@@ -131,7 +132,7 @@ def audit_scenes(run: Run, n_scenes: int = 60) -> tuple[pd.DataFrame, np.ndarray
         The columns of `audit.audit_clips` (id is the scene); and (n_scenes, 40) float32, the mean level in dB of each
         mel band around the scene's own mean.
     """
-    chosen = np.random.default_rng([run.config.seed, 9]).permutation(run.scenes["scene"])[:n_scenes]
+    chosen = generator(Stream.AUDITED_SCENES, run.config.seed).permutation(run.scenes["scene"])[:n_scenes]
     clips = pd.DataFrame({"id": chosen, "split": "scenes", "path": [f"{scene}.wav" for scene in chosen]})
     with tempfile.TemporaryDirectory() as name:
         for scene, path in zip(clips["id"], clips["path"], strict=True):

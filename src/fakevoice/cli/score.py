@@ -7,6 +7,7 @@ import pandas as pd
 
 from fakevoice.core import plugins
 from fakevoice.core.errors import DataError
+from fakevoice.core.random import Stream, generator
 from fakevoice.core.tables import read_table
 from fakevoice.metrics.bootstrap import bootstrap_interval
 from fakevoice.metrics.slices import pair_aucs
@@ -61,7 +62,8 @@ def chance_ece(probability: np.ndarray) -> np.ndarray:
     Returns:
         (n_outputs,) float64.
     """
-    rng, measure = np.random.default_rng(0), plugins.load("metrics", "ece").measure
+    rng = generator(Stream.CALIBRATED_LABELS, 0)
+    measure = plugins.load("metrics", "ece").measure
     drawn = rng.random((N_DRAWS, *probability.shape)) < probability
     columns = range(probability.shape[1])
     return np.mean([[measure(label[:, [i]], probability[:, [i]]) for i in columns] for label in drawn], axis=0)

@@ -23,6 +23,7 @@ from fakevoice.core.config import Config
 from fakevoice.core.errors import ArtifactError, ConfigError
 from fakevoice.core.paths import paths
 from fakevoice.core.progress import duration_text
+from fakevoice.core.random import Stream, integer
 from fakevoice.features.extract import check_features
 from fakevoice.pipeline.runner import run_pipeline
 from fakevoice.training.cross_validation import check_networks
@@ -125,7 +126,8 @@ def _run_trial(study: "Study", plan: Plan, n_before: int, n_trials: int) -> str:
     from optuna.trial import TrialState
 
     n_tried = len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)))
-    study.sampler = TPESampler(seed=plan.config.seed + n_tried)  # one seed would propose the first values once more
+    # With the same seed each time, the sampler would propose the first values again.
+    study.sampler = TPESampler(seed=integer(Stream.TUNING, plan.config.seed, n_tried))
     trial = study.ask({key: values.distribution() for key, values in plan.searched.items()})
     print(f"\ntrial {n_before + 1} of {n_trials}: {_text(trial.params)}", flush=True)
     start = time.monotonic()
@@ -213,5 +215,6 @@ def _importance(plan: Plan) -> list[str]:
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
     with _opened(plan) as study:
-        shares = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=plan.config.seed))
+        evaluator = FanovaImportanceEvaluator(seed=integer(Stream.IMPORTANCE, plan.config.seed))
+        shares = get_param_importances(study, evaluator=evaluator)
     return [f"  {key:<40}{share:6.1%}" for key, share in shares.items()]

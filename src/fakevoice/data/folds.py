@@ -12,6 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from fakevoice.core import locks
 from fakevoice.core.errors import FoldsError
+from fakevoice.core.random import Stream, integer
 from fakevoice.core.tables import FOLD_TEXT, read_table, write_table
 
 COLUMNS = ["competition", "id", "group", "label", "fold"]
@@ -49,7 +50,7 @@ def assign_folds(clips: pd.DataFrame, n_folds: int, seed: int) -> np.ndarray:
             f"class {per_class.idxmin()!r} has {per_class.min()} groups, fewer than {n_folds} folds: "
             "use fewer folds, or name the groups where they were derived"
         )
-    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=integer(Stream.FOLDS, seed))
     fold = np.empty(len(clips), np.int64)
     for index, (_, held_out) in enumerate(splitter.split(clips, clips["label"], clips["group"])):
         fold[held_out] = index

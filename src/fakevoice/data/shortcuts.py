@@ -14,6 +14,7 @@ from scipy.special import expit, logit
 
 from fakevoice.core import plugins
 from fakevoice.core.progress import track
+from fakevoice.core.random import Stream, generator
 from fakevoice.data.groups import group_chances
 from fakevoice.metrics.bootstrap import bootstrap_interval
 
@@ -78,7 +79,7 @@ def measure_shortcuts(clips: pd.DataFrame, fingerprints: np.ndarray, seed: int) 
     """
     labels = sorted(clips["label"].unique())
     fold, group = clips["fold"].to_numpy(), clips["group"].to_numpy()
-    split = np.random.default_rng(seed).permutation(len(clips)) % len(np.unique(fold))
+    split = generator(Stream.SHORTCUT_SPLIT, seed).permutation(len(clips)) % len(np.unique(fold))
     pairs = list(product(_columns(clips, fingerprints).items(), labels[:1] if len(labels) == 2 else labels))
     measure, rows = plugins.load("metrics", "auc").measure, []
     for (shortcut, values), label in track(pairs, len(pairs), "shortcuts", "measures"):
@@ -109,7 +110,7 @@ def overlap_weights(clips: pd.DataFrame, fingerprints: np.ndarray, exponent: flo
     """
     values = np.hstack([fingerprints, clips[CHANNEL_FACTS].to_numpy(np.float32)])
     group, names = pd.factorize(clips["group"])
-    part = (np.random.default_rng([seed, 8]).permutation(len(names)) % N_PARTS)[group]
+    part = (generator(Stream.OVERLAP_PARTS, seed).permutation(len(names)) % N_PARTS)[group]
     table = pd.DataFrame(index=clips.index)
     for label in sorted(clips["label"].unique()):
         is_label = (clips["label"] == label).to_numpy()

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from fakevoice.core.random import Stream, generator
+
 N_ITERATIONS = 500
 TOLERANCE = 1e-7
 LEAST = 0.02  # no combination is ever held to be rarer
@@ -55,7 +57,7 @@ def resample_to_shares(heard: np.ndarray, shares: np.ndarray, seed: int) -> np.n
         (n_scenes,) int row numbers.
     """
     chances = _chances(heard, shares, np.ones(len(heard)))
-    return np.random.default_rng([seed, 5]).choice(len(heard), len(heard), p=chances)
+    return generator(Stream.SCENES_BY_SHARE, seed).choice(len(heard), len(heard), p=chances)
 
 
 def draw_tests(
@@ -82,7 +84,8 @@ def draw_tests(
     Yields:
         (n_clips,) int row numbers.
     """
-    rng, (names, group) = np.random.default_rng([seed, 11]), np.unique(groups, return_inverse=True)
+    rng = generator(Stream.SIMULATED_TESTS, seed)
+    names, group = np.unique(groups, return_inverse=True)
     for index in np.resize(np.unique(fold), n_draws):
         weight = rng.exponential(size=len(names))[group] * (fold == index)
         shares = rng.dirichlet(CONCENTRATION * simulated)
@@ -119,7 +122,8 @@ def resample_by_weight(weight: np.ndarray, fold: np.ndarray, stratum: np.ndarray
     Source: systematic resampling, Kitagawa, "Monte Carlo filter and smoother", Journal of Computational and Graphical
     Statistics 5, 1996.
     """
-    rng, parts = np.random.default_rng([seed, 9]), []
+    rng = generator(Stream.SCENES_BY_WEIGHT, seed)
+    parts = []
     for index in np.unique(fold):
         rows = np.flatnonzero(fold == index)
         rows = rows[np.argsort(stratum[rows], kind="stable")]

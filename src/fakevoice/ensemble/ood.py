@@ -16,6 +16,7 @@ from safetensors.numpy import load, save
 
 from fakevoice.core.artifacts import write_bytes
 from fakevoice.core.errors import ArtifactError
+from fakevoice.core.random import Stream, generator
 
 RANGE = "range.safetensors"  # in the stage's folder
 KEPT_VARIANCE = 0.8  # with more directions silence and clicks no longer stand out (LOG.md)
@@ -52,7 +53,7 @@ class Range:
 
     @classmethod
     def _fit(cls, columns: np.ndarray, seed: int) -> "Range":
-        rows = np.random.default_rng([seed, 10]).permutation(len(columns))[:MAX_SCENES]
+        rows = generator(Stream.RANGE_SCENES, seed).permutation(len(columns))[:MAX_SCENES]
         columns = columns[np.sort(rows)].astype(np.float64)
         # Few clips with many columns lie nearer to themselves than any other will: each half is held against the other.
         halves = columns[::2], columns[1::2]

@@ -19,6 +19,7 @@ from fakevoice.core.artifacts import write_text
 from fakevoice.core.config import Config
 from fakevoice.core.config_sections import Stacker
 from fakevoice.core.errors import ArtifactError, ConfigError
+from fakevoice.core.random import Stream, integer
 from fakevoice.data.leakage import hide_labels, refuse_hidden_labels
 from fakevoice.features.extract import pooled_names
 
@@ -80,7 +81,7 @@ def fit_fold(
         "deterministic": True,
         "force_row_wise": True,
         "num_threads": 1,  # fixed, since sums depend on how they are split; cores are used by folds side by side
-        "seed": seed,
+        "seed": integer(Stream.STACKER, seed, index),
         "verbose": -1,
     }
     target = hide_labels(target, fold == index)[rows]

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from fakevoice.core.errors import FakevoiceError
+from fakevoice.core.random import Stream, generator
 from fakevoice.metrics.checks import refuse_rows
 
 MOST_LOST = 0.1  # share of draws without a value beyond which the interval comes with a warning
@@ -69,7 +70,7 @@ def _group_number(groups: ArrayLike, n_clips: int) -> np.ndarray:
 
 
 def _draws(group: np.ndarray, n_draws: int, seed: int) -> Iterator[np.ndarray]:
-    rng = np.random.default_rng(seed)
+    rng = generator(Stream.BOOTSTRAP, seed)
     rows = np.argsort(group, kind="stable")
     size = np.bincount(group)
     start = np.cumsum(size) - size

@@ -19,6 +19,7 @@ from fakevoice.core import remote_cache
 from fakevoice.core.artifacts import read_array, read_json
 from fakevoice.core.errors import DataError
 from fakevoice.core.paths import Paths
+from fakevoice.core.random import Stream, generator
 from fakevoice.core.tables import CLIP_TEXT, SCENE_TEXT, VOICE_TEXT, read_table
 from fakevoice.data.audit import audit_clips
 from fakevoice.ensemble.blend import STACK
@@ -186,7 +187,7 @@ def _test(predictor: Predictor, audit: pd.DataFrame) -> Clips:
 def _scenes(predictor: Predictor, audit: pd.DataFrame) -> Clips:
     config, paths = predictor.config, predictor.paths
     oof = read_table(paths.stage("ensemble") / "oof.csv", SCENE_TEXT)
-    rows = np.sort(np.random.default_rng([config.seed, 11]).permutation(len(oof))[:MAX_SCENES])
+    rows = np.sort(generator(Stream.MONITORED_SCENES, config.seed).permutation(len(oof))[:MAX_SCENES])
     oof = oof.iloc[rows].reset_index(drop=True)
     columns = [f"logit_{member}_{output}" for member, output in product(predictor.blend.members, config.outputs)]
     logits = oof[columns].to_numpy().reshape(len(oof), -1, len(config.outputs))

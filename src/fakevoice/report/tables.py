@@ -13,6 +13,7 @@ from fakevoice.analysis.domain_gap import QUANTILES, compare_columns
 from fakevoice.analysis.finished_run import Run, worst_scenes
 from fakevoice.core.artifacts import read_json
 from fakevoice.core.config import Config
+from fakevoice.core.random import Stream, generator
 from fakevoice.core.tables import read_table
 from fakevoice.core.tasks import normalise
 from fakevoice.ensemble.evaluate import scored_rows
@@ -248,7 +249,7 @@ def feature_drift(run: Run) -> pd.DataFrame:
         column, auc (above .5: higher in the test), ks, then scenes_<quantile> and test_<quantile>; the strongest first.
     """
     folder = run.paths.cache / read_json(run.paths.stage("features") / "features.json")[POOLED]
-    chosen = np.random.default_rng([run.config.seed, 10]).permutation(len(run.scenes))[:MAX_COMPARED]
+    chosen = generator(Stream.COMPARED_SCENES, run.config.seed).permutation(len(run.scenes))[:MAX_COMPARED]
     scenes, test = CachedFeature(folder, "scenes").take(np.sort(chosen)), CachedFeature(folder, "test").all()
     names = pooled_names(run.config)
     top = (

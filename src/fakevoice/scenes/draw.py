@@ -17,6 +17,7 @@ from fakevoice.core.config import Config
 from fakevoice.core.config_sections import Scenes
 from fakevoice.core.errors import FoldsError
 from fakevoice.core.progress import track
+from fakevoice.core.random import Stream, generator
 from fakevoice.data.groups import group_chances
 
 MIN_VOICE_S, JOINT_S = 1.2, 0.15
@@ -82,7 +83,7 @@ def draw_scenes(
     scenes, voices = [], []
     states, priors = list(config.scenes.states), list(config.scenes.states.values())
     for index in track(range(n_scenes), n_scenes, "scenes", "scenes"):
-        rng = np.random.default_rng([config.seed, 1, index])
+        rng = generator(Stream.SCENE, config.seed, index)
         fold = index % config.folds.n_folds
         scene, its_voices = pools[fold].draw(f"S{index:06d}", str(rng.choice(states, p=priors)), rng)
         scenes.append({**scene, "fold": fold, "seed": index})

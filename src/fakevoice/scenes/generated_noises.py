@@ -4,13 +4,13 @@ There are as many as it takes for each to be heard a few times, every time from 
 another microphone.
 """
 
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
 
 from fakevoice.core import plugins
 from fakevoice.core.config import Config
+from fakevoice.core.random import Stream, generator
 from fakevoice.parallel.pool import run_parallel
 from fakevoice.scenes.noise_bank import Found, NoiseBank
 
@@ -41,7 +41,10 @@ def make_noises(config: Config) -> NoiseBank:
 
 def _make(order: _Order) -> list[Found]:
     config, make = order.config, plugins.load("noises", order.kind).make
-    streams = [[config.seed, 8, zlib.crc32(order.kind.encode()), order.fold, index] for index in range(order.n_noises)]
     n_samples = round(LENGTH * config.n_samples)
-    sounds = [make(n_samples, config.sample_rate_hz, np.random.default_rng(stream)) for stream in streams]
-    return [(order.kind, "", 0.0, order.fold, sound.astype(np.float16)) for sound in sounds]
+    noises = []
+    for index in range(order.n_noises):
+        rng = generator(Stream.NOISE, config.seed, order.kind, order.fold, index)
+        noise = make(n_samples, config.sample_rate_hz, rng).astype(np.float16)
+        noises.append((order.kind, "", 0.0, order.fold, noise))
+    return noises

@@ -10,6 +10,7 @@ from fakevoice.audio.preprocess import fitted, trim
 from fakevoice.audio.synthesis.noise_shapes import MINED
 from fakevoice.core import plugins
 from fakevoice.core.config import Config
+from fakevoice.core.random import Stream, generator
 from fakevoice.scenes.noise_bank import NoiseBank, extend_noise
 
 TRIM_DB, FADE_S = 40.0, 0.01
@@ -34,7 +35,7 @@ def render(scene, voices: Iterable, read: Reader, bank: NoiseBank, config: Confi
         slots.setdefault(row.slot, []).append(row)
     if not config.scenes.states:
         return fitted(read(slots[0][0].clip), config)
-    rng = np.random.default_rng([config.seed, 2, int(scene.seed)])
+    rng = generator(Stream.SCENE_RENDERING, config.seed, int(scene.seed))
     mixture = np.zeros(config.n_samples, np.float32)
     for parts in slots.values():
         voice = _voice([read(part.clip) for part in parts], parts[0], config, rng)

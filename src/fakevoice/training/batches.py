@@ -9,13 +9,13 @@ from fakevoice.core import plugins
 from fakevoice.core.config import Config
 from fakevoice.core.config_sections import Crop, Network, Plugin
 from fakevoice.core.errors import ConfigError
+from fakevoice.core.random import Stream, generator, integer
 from fakevoice.features.extract import extract
 from fakevoice.features.store import CachedFeature
 
 SAMPLE_FOR_STATISTICS = 2000
 WHOLE = Crop()
 WAVEFORM = "waveform"  # the feature that holds the samples
-OF_WAVEFORMS, OF_BATCHES = (1,), (2,)  # streams of random numbers beside that of pictures
 
 
 def cropped_shape(shape: tuple[int, ...], crop: Crop, where: str = "crop") -> tuple[int, int]:
@@ -124,7 +124,7 @@ class Augmentation:
         Args:
             draw: numbers that stand for this draw alone.
         """
-        rng = self._generator(draw, OF_WAVEFORMS)
+        rng = generator(Stream.WAVEFORM_AUGMENTATION, self.seed, *draw)
         for augment in self.of_waveforms:
             waveform = augment(waveform, rng)
         return waveform
@@ -138,18 +138,15 @@ class Augmentation:
         """Augment one standardised spectrogram (n_bands, n_frames) float32; `draw` as in `waveform`."""
         if self.compose is None:
             return x
-        self.compose.set_random_seed(int(np.random.SeedSequence([self.seed, *draw]).generate_state(1)[0]))
+        self.compose.set_random_seed(integer(Stream.PICTURE_AUGMENTATION, self.seed, *draw))
         return self.compose(image=x[:, :, None])["image"][:, :, 0]
 
     def batch(self, x: np.ndarray, y: np.ndarray, *draw: int) -> tuple[np.ndarray, np.ndarray]:
         """Augment x (batch, 1, n_bands, n_frames) and y (batch, n_columns) float32; `draw` as in `waveform`."""
-        rng = self._generator(draw, OF_BATCHES)
+        rng = generator(Stream.BATCH_AUGMENTATION, self.seed, *draw)
         for augment in self.of_batches:
             x, y = augment(x, y, rng)
         return x, y
-
-    def _generator(self, draw: tuple[int, ...], stream: tuple[int]) -> np.random.Generator:
-        return np.random.default_rng(np.random.SeedSequence([self.seed, *draw], spawn_key=stream))
 
 
 @dataclass(frozen=True)
@@ -207,11 +204,11 @@ def training_batches(
     Yields:
         x (batch, 1, n_bands, n_frames) float32, y (batch, n_outputs) float32.
     """
-    order = np.random.default_rng([clips.augmentation.seed, 3, epoch]).permutation(rows)
+    order = generator(Stream.BATCH_ORDER, clips.augmentation.seed, epoch).permutation(rows)
     for step, start in enumerate(range(0, len(order) - batch_size + 1, batch_size)):
         picked = order[start : start + batch_size][part[0] :: part[1]]
         x = clips.augmented(picked, [(epoch, int(row)) for row in picked])
-        yield clips.augmentation.batch(x[:, None], target[picked], epoch, step, part[0])  # a zero does not count
+        yield clips.augmentation.batch(x[:, None], target[picked], epoch, step, part[0])
 
 
 def unlabeled_batch(
@@ -227,11 +224,10 @@ def unlabeled_batch(
     Returns:
         The clips as they are and augmented, both (n_clips, 1, n_bands, n_frames) float32.
     """
-    rng = np.random.default_rng([clips.augmentation.seed, 4, epoch, step])
+    rng = generator(Stream.UNLABELED_CLIPS, clips.augmentation.seed, epoch, step)
     own = slice(part[0], None, part[1])
     picked = rng.choice(len(clips.feature), size, replace=len(clips.feature) < size)[own]
-    # from 1 on: a seed does not count zeros at its end, and this clip would get the draw of scene number `step`
-    augmented = clips.augmented(picked, [(epoch, step, place) for place in range(1, size + 1)[own]])
+    augmented = clips.augmented(picked, [(epoch, step, place) for place in range(size)[own]])
     return clips.plain(picked)[:, None], augmented[:, None]
 
 

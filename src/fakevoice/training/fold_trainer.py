@@ -27,6 +27,7 @@ from fakevoice.core import artifacts, plugins
 from fakevoice.core.artifacts import write_text
 from fakevoice.core.config import Config
 from fakevoice.core.config_sections import Network
+from fakevoice.core.random import Stream, generator, integer
 from fakevoice.core.tasks import head_states, membership, normalise, one_output_each
 from fakevoice.data.leakage import hide_labels, refuse_hidden_labels
 from fakevoice.features.store import CachedFeature
@@ -46,7 +47,6 @@ from fakevoice.training.loss import Objective
 from fakevoice.training.networks import TrainedNetwork, build_model, choose_device, save_network, score_rows, start_from
 from fakevoice.training.unlabeled_clips import MIN_CLIPS, estimate_batch_norm, unlabeled_size
 
-SEEDS_PER_RANK = 1_000_000  # one for each epoch; torch reads 32 bits of a seed, so that ranks do not get higher ones
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 N_WATCHED = 1000  # held-out scenes behind a point of the learning curve, so that looking costs little (LOG.md)
 
@@ -95,9 +95,7 @@ def train_fold(job: FoldJob) -> Path:
     fit.share_gradients()
     with curves.written_to(job.tensorboard, len(curve)) if torchrun.is_first_rank() else nullcontext() as board:
         for epoch in range(len(curve), job.network.training.n_epochs):
-            torch.manual_seed(
-                data.seed + epoch + 1 + torchrun.rank() * SEEDS_PER_RANK
-            )  # dropout: others on other ranks
+            torch.manual_seed(integer(Stream.DROPOUT, data.seed, epoch, torchrun.rank()))
             row = {"epoch": epoch + 1, "loss": fit.epoch(_batches(job, data, epoch), epoch)}
             with torchrun.raised_together():
                 if torchrun.is_first_rank():
@@ -161,11 +159,11 @@ class _Data:
         feature, rows = CachedFeature(job.features, "scenes"), np.flatnonzero(job.fold != job.index)
         standardizer = Standardizer.fit(feature, rows, job.network)
         shape = cropped_shape(feature.shape, job.network.crop)
-        sequence = np.random.SeedSequence([job.config.seed, job.index, sum(job.name.encode())])
-        augmentation = Augmentation(job.network, job.config, shape, int(sequence.generate_state(1)[0]))
+        seed = integer(Stream.NETWORK, job.config.seed, job.name, job.index)
+        augmentation = Augmentation(job.network, job.config, shape, seed)
         clips, unlabeled = (_clips(job, split, standardizer, augmentation) for split in ("scenes", "unlabeled"))
         labels = hide_labels(job.target, job.fold == job.index)
-        return cls(clips, unlabeled, rows, labels, shape, augmentation.seed)
+        return cls(clips, unlabeled, rows, labels, shape, seed)
 
 
 def _clips(job: FoldJob, split: str, standardizer: Standardizer, augmentation: Augmentation) -> TrainingClips:
@@ -178,7 +176,7 @@ def _start(job: FoldJob, data: _Data) -> tuple[TrainingLoop, TrainedNetwork]:
     device, settings = choose_device(job.config.device), job.network.training
     if device.index is not None:
         torch.cuda.set_device(device)
-    torch.manual_seed(data.seed)
+    torch.manual_seed(integer(Stream.WEIGHTS, data.seed))
     model = build_model(job.network.model, data.shape, job.target.shape[1])
     if job.warm_start:
         start_from(model, job.warm_start)
@@ -207,7 +205,7 @@ def _held_out_measures(job: FoldJob, network: TrainedNetwork, data: _Data, epoch
 
 def _watched(rows: np.ndarray, seed: int) -> np.ndarray:
     """The same of the held-out rows in every epoch, drawn so that no order of theirs counts."""
-    return np.sort(np.random.default_rng([seed, 5]).permutation(rows)[:N_WATCHED])
+    return np.sort(generator(Stream.WATCHED_SCENES, seed).permutation(rows)[:N_WATCHED])
 
 
 def _csv(curve: list[dict[str, float]]) -> str:

@@ -18,6 +18,7 @@ import threadpoolctl
 from fakevoice.audio.synthesis.source_filter import SAMPLE_RATE_HZ, Speaker, draw_speaker, record, speak
 from fakevoice.core import plugins
 from fakevoice.core.errors import DataError
+from fakevoice.core.random import Stream, generator
 from fakevoice.data.generated_folders import make_folder
 from fakevoice.parallel.pool import run_parallel
 
@@ -92,7 +93,7 @@ def _fill(folder: Path, *, n_train: int, n_test: int, n_unlabeled: int, seed: in
 
 def _rendered(folder: Path, split: str, states: list[str], n_clips: int, seed: int) -> pd.DataFrame:
     """Write one split's clips, the states in equal shares and random order; one row per clip."""
-    state = np.random.default_rng([seed, SPLITS.index(split)]).permutation(np.resize(states, n_clips))
+    state = generator(Stream.DEMO_ORDER, seed, split).permutation(np.resize(states, n_clips))
     jobs = [(folder, split, index, str(name), seed) for index, name in enumerate(state)]
     rows: Iterator[dict] = run_parallel(_render, jobs, f"demo {split}", "clips")
     return pd.DataFrame(list(rows), columns=["id", "path", "state", "group", "snr_db"])
@@ -101,7 +102,7 @@ def _rendered(folder: Path, split: str, states: list[str], n_clips: int, seed: i
 def _render(job: tuple[Path, str, int, str, int]) -> dict:
     """Synthesise one clip from its own seed, so that no other clip and no worker count matters."""
     folder, split, index, state, seed = job
-    rng = np.random.default_rng([seed, SPLITS.index(split), index])
+    rng = generator(Stream.DEMO_CLIP, seed, split, index)
     render = _clean_clip if split == "train" else _scene
     with threadpoolctl.threadpool_limits(1):  # matrix products round differently on more threads
         waveform, about = render(state, seed, rng)
@@ -145,7 +146,7 @@ def _voice(label: str, speakers: str, seed: int, duration_s: float, rng: np.rand
 
 def _speaker(speakers: str, index: int, seed: int) -> Speaker:
     """Speaker `index` of the train or test voices; the two sets share nobody."""
-    return draw_speaker(np.random.default_rng([seed, len(SPLITS), list(N_SPEAKERS).index(speakers), index]))
+    return draw_speaker(generator(Stream.DEMO_SPEAKER, seed, speakers, index))
 
 
 def _room(rng: np.random.Generator) -> np.ndarray:

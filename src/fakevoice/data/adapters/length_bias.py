@@ -14,6 +14,7 @@ import soundfile
 import threadpoolctl
 
 from fakevoice.audio.synthesis.source_filter import SAMPLE_RATE_HZ, draw_speaker, record, speak
+from fakevoice.core.random import Stream, generator
 from fakevoice.data.clip_tables import audio_below, class_recordings, clip_table, even_guess
 from fakevoice.data.generated_folders import make_folder
 from fakevoice.parallel.pool import run_parallel
@@ -29,7 +30,6 @@ MARKER = "length_bias.json"
 N_UTTERANCES = {"real": 2, "fake": 1}
 UTTERANCE_S = 5.0
 N_SPEAKERS = 31  # odd, so that a speaker has files of both extensions
-SPEAKERS, CLIPS = 0, 1  # streams of random numbers
 NAMED_SPEAKER = re.compile(r"(speaker\d+)_")
 
 
@@ -78,8 +78,8 @@ def _render(job: tuple[Path, int]) -> None:
     folder, index = job
     label, pair = CLASSES[index % 2], index // 2
     speaker = pair % N_SPEAKERS
-    voice = draw_speaker(np.random.default_rng([SPEAKERS, speaker]))
-    rng = np.random.default_rng([CLIPS, index])
+    voice = draw_speaker(generator(Stream.LENGTH_BIAS_SPEAKER, 0, speaker))
+    rng = generator(Stream.LENGTH_BIAS_CLIP, 0, index)
     with threadpoolctl.threadpool_limits(1):  # matrix products round differently on more threads
         # The melody falls within an utterance: one of ten seconds would end lower than one of five.
         waveform = np.concatenate([speak(voice, UTTERANCE_S, rng) for _ in range(N_UTTERANCES[label])])
