@@ -270,17 +270,17 @@ def test_rows_may_be_in_any_order():
 
 def test_folds_csv_round_trip(tmp_path):
     rows = made(CLIPS)
-    folds.write_folds(tmp_path / "folds.csv", rows, "demo")
+    folds.update_folds(tmp_path / "folds.csv", "demo", lambda _: rows)
     pd.testing.assert_frame_equal(folds.read_folds(tmp_path / "folds.csv", "demo"), rows, check_dtype=False)
     assert (tmp_path / "folds.csv").read_text().splitlines()[0] == "competition,id,group,label,fold"
 
 
 def test_rows_of_other_competitions_stay(tmp_path):
     path = tmp_path / "folds.csv"
-    folds.write_folds(path, made(CLIPS, "first"), "first")
-    folds.write_folds(path, made(CLIPS, "second"), "second")
+    folds.update_folds(path, "first", lambda _: made(CLIPS, "first"))
+    folds.update_folds(path, "second", lambda _: made(CLIPS, "second"))
     before = folds.read_folds(path, "first")
-    folds.write_folds(path, made(CLIPS, "second", n_folds=4), "second")
+    folds.update_folds(path, "second", lambda _: made(CLIPS, "second", n_folds=4))
     pd.testing.assert_frame_equal(folds.read_folds(path, "first"), before)
     assert folds.read_folds(path, "second")["fold"].max() == 3
     assert len(path.read_text().splitlines()) == 1 + 2 * len(CLIPS)

@@ -48,7 +48,7 @@ def test_a_run_goes_on_with_new_clips(enlarged, capsys):
     kept = {path: checksum(path) for path in default.rglob("*") if path.is_file()}
     assert resume(enlarged) == 0
     shown = capsys.readouterr().out
-    assert f"60 known clips keep theirs, {N_NEW + 1} new ones joined, 0 are gone" in shown
+    assert f"60 known clips keep their folds, {N_NEW + 1} are new, 0 are gone" in shown
     after = rows_of(enlarged.paths.folds_csv)
     columns = ["group", "label", "fold"]
     assert after.loc[before.index, columns].equals(before[columns]) and len(after) == 60 + N_NEW + 1

@@ -1,10 +1,9 @@
 """Where audio lies: files below a folder, and the part of a file that a path may name."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-from fakevoice.core import remote_cache
+from fakevoice.core import artifacts, remote_cache
 from fakevoice.core.errors import DataError
 
 # fmt: off
@@ -34,7 +33,7 @@ def split_part(path: str | Path) -> tuple[Path, tuple[float, float] | None]:
 def find_audio(folder: str | Path, extensions: frozenset[str] = EXTENSIONS) -> list[Path]:
     """All audio files below a folder, by extension in any case, sorted by path.
 
-    Links to folders are followed, except back into a folder that is being walked.
+    Links are followed as in `artifacts.walk`.
 
     Args:
         extensions: in lower case, with the dot.
@@ -44,7 +43,7 @@ def find_audio(folder: str | Path, extensions: frozenset[str] = EXTENSIONS) -> l
     """
     folder = Path(folder)
     try:
-        found = remote_cache.files_below(folder) or _walk(folder, frozenset())
+        found = remote_cache.files_below(folder) or [Path(entry.path) for entry in artifacts.walk(folder)]
         paths = sorted(path for path in found if path.suffix.lower() in extensions)
     except OSError as error:
         raise DataError(f"{error.filename}: {error.strerror}") from error
@@ -64,14 +63,3 @@ def check_name(path: Path) -> None:
     except UnicodeEncodeError as error:
         shown = str(path).encode(errors="backslashreplace").decode()
         raise DataError(f"{shown}: the name is not UTF-8: unpack with the encoding it was packed with") from error
-
-
-def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
-    here = folder.resolve()
-    if here in above:
-        return
-    for path in folder.iterdir():
-        if path.is_dir():
-            yield from _walk(path, above | {here})
-        else:
-            yield path

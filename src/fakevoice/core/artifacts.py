@@ -8,7 +8,7 @@ import platform
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -186,11 +186,59 @@ def describe(files: list[Path], root: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def walk(folder: str | Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[os.DirEntry[str]]:
+    """Every file below `folder`, in any order.
+
+    Links to folders are followed, except back into a folder that is being walked. A link that leads nowhere is a file.
+
+    Args:
+        on_error: called with the error of a folder that cannot be read, which is left out; raises it if None.
+    """
+    yield from _walk(os.fspath(folder), frozenset(), on_error)
+
+
+def _walk(
+    folder: str, above: frozenset[tuple[int, int]], on_error: Callable[[OSError], None] | None
+) -> Iterator[os.DirEntry[str]]:
+    try:
+        stat = os.stat(folder)
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        if on_error is None:
+            raise
+        on_error(error)
+        return
+    here = (stat.st_dev, stat.st_ino)
+    if here in above:
+        return
+    for entry in entries:
+        if _is_folder(entry):
+            yield from _walk(entry.path, above | {here}, on_error)
+        else:
+            yield entry
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
 def listing(folder: Path) -> list[tuple[str, int, int]]:
-    """Relative path, size and modification time in ns of every file below `folder`; empty where there is none."""
-    files = (os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)
-    facts = ((os.path.relpath(file, folder), os.lstat(file)) for file in files)
-    return sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in facts)
+    """Relative path, size and modification time in ns of every file below `folder`; empty where there is none.
+
+    Of a link these are the file's that it leads to. Folders are walked as `walk` does; unreadable ones are left out.
+    """
+    start = len(os.path.join(folder, ""))
+    files = []
+    for entry in walk(folder, on_error=lambda _: None):
+        try:
+            stat = entry.stat()
+        except OSError:  # a link that leads nowhere
+            stat = entry.stat(follow_symlinks=False)
+        files.append((entry.path[start:], stat.st_size, stat.st_mtime_ns))
+    return sorted(files)
 
 
 def damaged(outputs: dict[str, dict[str, Any]], root: Path, verify: bool) -> list[Path]:

@@ -12,21 +12,21 @@ WAIT_S = 30.0  # for others who are writing a file, which takes a moment
 
 
 @contextlib.contextmanager
-def file_lock(path: Path) -> Iterator[None]:
+def file_lock(path: Path, wait_s: float = WAIT_S) -> Iterator[None]:
     """Read a file that several runs share and write it anew, while no other process does.
 
     Raises:
         ArtifactError: the folder cannot be written.
-        LockedError: another process has been at it for `WAIT_S`.
+        LockedError: another process has been at it for `wait_s`.
     """
     from filelock import FileLock, Timeout
 
     held = FileLock(path.with_name(f".lock-{path.name}"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        held.acquire(timeout=WAIT_S)
+        held.acquire(timeout=wait_s)
     except Timeout as error:
-        raise LockedError(f"{path} has been in use for {WAIT_S:.0f} s; try again") from error
+        raise LockedError(f"{path} has been in use for {wait_s:.0f} s; try again") from error
     except OSError as error:
         raise ArtifactError(f"cannot write in {path.parent}: {error.strerror or error}") from error
     try:

@@ -6,7 +6,9 @@ recordings that occur twice.
 
 import hashlib
 import math
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -17,8 +19,9 @@ import pandas as pd
 from fakevoice.audio.files import split_part
 from fakevoice.audio.read import Recording, read_audio
 from fakevoice.audio.spectrum import decibels, mel_filter_bank, power_spectrogram
-from fakevoice.core import remote_cache
-from fakevoice.core.errors import AudioError, DataError, RemoteError
+from fakevoice.core import artifacts, remote_cache
+from fakevoice.core.errors import ArtifactError, AudioError, DataError, RemoteError
+from fakevoice.core.progress import track
 from fakevoice.core.tables import write_table
 from fakevoice.parallel.pool import run_parallel
 
@@ -50,6 +53,40 @@ def find_missing(clips: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """The rows whose file does not exist, found without opening any: id, split, path, error."""
     is_missing = [not remote_cache.exists(split_part(folder / path)[0]) for path in clips["path"]]
     return clips.loc[is_missing, ["id", "split", "path"]].assign(error="no such file").reset_index(drop=True)
+
+
+def hash_files(clips: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """SHA-256 of the raw files that were read: those of the clips, and the tables next to them.
+
+    Args:
+        clips: path (relative to `folder`).
+
+    Returns:
+        file (relative to `folder`, sorted), sha256 ("" for what is no readable file).
+    """
+    files = {os.path.relpath(split_part(folder / path)[0], folder) for path in clips["path"]}
+    files |= {name for name, *_ in artifacts.listing(folder) if name.lower().endswith(remote_cache.TABLES)}
+    names = sorted(files)
+    return pd.DataFrame({"file": names, "sha256": _hashes(folder, names)}, dtype=str)
+
+
+def changed_file(hashes: pd.DataFrame, folder: Path) -> str:
+    """The first file whose content is no longer the one that `hash_files` found; "" if there is none."""
+    is_changed = np.array(_hashes(folder, hashes["file"].tolist())) != hashes["sha256"].to_numpy()
+    return str(hashes["file"].to_numpy()[is_changed][0]) if is_changed.any() else ""
+
+
+def _hashes(folder: Path, names: list[str]) -> list[str]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing and reading release the interpreter
+        hashed = pool.map(_hash, [folder / name for name in names])
+        return list(track(hashed, len(names), "checksums of raw files", "files"))
+
+
+def _hash(path: Path) -> str:
+    try:
+        return artifacts.checksum(path) if path.is_file() else ""  # a device has no end
+    except ArtifactError:
+        return ""
 
 
 def audit_clips(clips: pd.DataFrame, folder: Path, sample_rate_hz: int) -> tuple[pd.DataFrame, np.ndarray]:

@@ -4,6 +4,7 @@ A group is what must not be on both sides: a speaker or generator where the data
 cluster of recordings that sound alike in their long-term spectrum (one channel, one voice).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from fakevoice.core.random import Stream, integer
 from fakevoice.core.tables import FOLD_TEXT, read_table, write_table
 
 COLUMNS = ["competition", "id", "group", "label", "fold"]
+MAX_WAIT_S = 3600.0  # for another experiment that makes its folds
 N_NEIGHBORS, ALIKE_QUANTILE, FEW_CLIPS = 40, 0.7, 10
 N_CHANNELS, GROUPS_PER_CHANNEL, CHANNELS_PER_FOLD, CHANNEL_NEIGHBORS = 60, 5, 4, 30
 REMAKE = "./run.sh folds --force makes new folds"
@@ -164,10 +166,25 @@ def read_folds(path: Path, competition: str) -> pd.DataFrame:
     return rows.astype({"fold": "int64"})
 
 
-def write_folds(path: Path, rows: pd.DataFrame, competition: str) -> None:
-    """Put the rows of one competition into folds.csv; those of others stay."""
-    with locks.file_lock(path):
+def update_folds(path: Path, competition: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
+    """Read the rows of one competition, change them and write them, with folds.csv locked all the while.
+
+    Experiments that start at the same time so agree on one split. The rows of other competitions stay.
+
+    Args:
+        change: from the rows that folds.csv has to those that it shall have; an error in it leaves the file as it is.
+
+    Returns:
+        The rows that were written.
+
+    Raises:
+        LockedError: another process has been at it for `MAX_WAIT_S`.
+    """
+    with locks.file_lock(path, MAX_WAIT_S):
+        rows = change(read_folds(path, competition)).astype({"fold": "int64"})[COLUMNS]
         others = read_table(path, FOLD_TEXT) if path.is_file() else pd.DataFrame(columns=COLUMNS)
         others = others[others["competition"] != competition]
-        together = pd.concat([others, rows[COLUMNS]]) if len(others) else rows[COLUMNS]
-        write_table(path, together.astype({"fold": "int64"}))
+        together = pd.concat([others, rows]) if len(others) else rows
+        if len(together) or path.is_file():
+            write_table(path, together.astype({"fold": "int64"}))
+    return rows

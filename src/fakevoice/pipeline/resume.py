@@ -68,18 +68,25 @@ def extend_folds(config: Config, run: str) -> None:
     places, earlier = paths(config), paths(_earlier(config, run)).stage("folds") / "folds.csv"
     prepared = places.stage("prepare")
     clips = read_table(prepared / "clips.csv", CLIP_TEXT)
-    known = folds.read_folds(places.folds_csv, config.competition)
-    if set(known["id"]) == set(clips.loc[clips["split"] == "train", "id"]):
-        return
-    known = folds.read_folds(earlier, config.competition) if known.empty else known
-    if known.empty:
-        return  # of another competition: its folds are no matter here
-    clips, whole = _grouped(clips, prepared, config)
-    rows = folds.extend_folds(known, clips, whole, config.folds.n_folds)
-    folds.check_folds(rows, clips, folds.read_duplicates(prepared), config.folds.n_folds)
-    n_new, n_gone = len(set(clips["id"]) - set(known["id"])), len(set(known["id"]) - set(clips["id"]))
-    print(f"folds: {len(rows) - n_new} known clips keep theirs, {n_new} new ones joined, {n_gone} are gone", flush=True)
-    folds.write_folds(places.folds_csv, rows.assign(competition=config.competition), config.competition)
+    ids = set(clips.loc[clips["split"] == "train", "id"])
+
+    def extend(known: pd.DataFrame) -> pd.DataFrame:
+        if set(known["id"]) == ids:
+            return known
+        if known.empty:
+            known = folds.read_folds(earlier, config.competition)
+        if known.empty:
+            return known  # the earlier run is of another competition, whose folds do not matter here
+        train, whole = _grouped(clips, prepared, config)
+        rows = folds.extend_folds(known, train, whole, config.folds.n_folds)
+        folds.check_folds(rows, train, folds.read_duplicates(prepared), config.folds.n_folds)
+        n_new, n_gone = len(ids - set(known["id"])), len(set(known["id"]) - ids)
+        print(
+            f"folds: {len(rows) - n_new} known clips keep their folds, {n_new} are new, {n_gone} are gone", flush=True
+        )
+        return rows.assign(competition=config.competition)
+
+    folds.update_folds(places.folds_csv, config.competition, extend)
 
 
 def _grouped(clips: pd.DataFrame, prepared: Path, config: Config) -> tuple[pd.DataFrame, pd.Series]:

@@ -22,11 +22,13 @@ def stale_stages(config: Config, verify: bool = False) -> Iterator[tuple[str, st
     """Each stage with the reason why it is stale, or '' where it is up to date.
 
     Args:
-        verify: hold every artifact against its checksum, not only against its size.
+        verify: compare every artifact and every raw file with its checksum, not only with its size.
     """
     places, stale = paths(config), set()
     for name in STAGES:
         reason = _why_stale(name, config, places, verify)
+        if verify and not reason:
+            reason = _changed_content(name, config, places)
         waiting = [before for before in plugins.load("stages", name).AFTER if before in stale]
         if waiting and not reason:
             reason = f"comes after {waiting[0]}"
@@ -42,7 +44,7 @@ def run_pipeline(config: Config, last: str = STAGES[-1], force: str = "", verify
 
     Args:
         force: a stage to redo though it is up to date, or ``"all"``.
-        verify: hold every artifact against its checksum, also where nothing is to be done.
+        verify: compare every artifact and every raw file with its checksum, also where nothing is to be done.
 
     Returns:
         Whether anything was done.
@@ -55,6 +57,8 @@ def run_pipeline(config: Config, last: str = STAGES[-1], force: str = "", verify
             name = STAGES[index]
             forced = force in (name, "all") and name not in done
             reason = "forced" if forced else _why_stale(name, config, places, name in checked)
+            if verify and not reason and name not in done:
+                reason = _changed_content(name, config, places)
             unchecked = set(plugins.load("stages", name).AFTER) - checked - done
             if reason and unchecked:
                 checked |= unchecked
@@ -89,7 +93,9 @@ def _run_stage(name: str, reason: str, config: Config, places: Paths, forced: bo
         stage.forget(config, places)
     (places.stage(name) / "manifest.json").unlink(missing_ok=True)
     outputs = stage.run(config, places)
-    manifest = _expected(name, config, places)  # after the run: folds.csv is an input and an output
+    manifest = _expected(name, config, places)
+    if hasattr(stage, "used_inputs"):
+        manifest["inputs"] |= stage.used_inputs(config, places)
     manifest |= {"stage": name, "outputs": artifacts.describe(outputs, places.home)}
     artifacts.write_json(places.stage(name) / "manifest.json", manifest)
     seconds = time.monotonic() - start
@@ -108,6 +114,13 @@ def _why_stale(name: str, config: Config, places: Paths, verify: bool) -> str:
             return f"{what} {difference} changed"
     bad = _damaged(name, places, verify)
     return f"{bad[0].relative_to(places.home)} is missing or damaged" if bad else ""
+
+
+def _changed_content(name: str, config: Config, places: Paths) -> str:
+    """Why a stage is stale whose inputs changed but kept their size and time; "" if none did."""
+    stage = plugins.load("stages", name)
+    changed = stage.changed_content(config, places) if hasattr(stage, "changed_content") else ""
+    return f"input {changed} changed" if changed else ""
 
 
 def _expected(name: str, config: Config, places: Paths) -> dict[str, Any]:

@@ -10,21 +10,29 @@ READS = ("competition", "seed", "folds")
 
 
 def inputs(config: Config, paths: Paths) -> dict[str, str]:
-    """The rows of this competition in folds.csv: whoever edits them makes everything after stale."""
+    """The rows of this competition in folds.csv: an edit makes this stage and all stages after it stale."""
+    return {"folds.csv": _hash_rows(paths.folds_csv, config.competition)}
+
+
+def used_inputs(config: Config, paths: Paths) -> dict[str, str]:
+    """The rows that `run` took, which another experiment may have replaced in folds.csv by now."""
+    return {"folds.csv": _hash_rows(paths.stage("folds") / "folds.csv", config.competition)}
+
+
+def _hash_rows(file: Path, competition: str) -> str:
     import csv
 
-    if not paths.folds_csv.is_file():
-        return {"folds.csv": "missing"}
-    with paths.folds_csv.open(newline="", encoding="utf-8") as file:
-        return {"folds.csv": digest([row for row in csv.reader(file) if row[:1] == [config.competition]])}
+    if not file.is_file():
+        return "missing"
+    with file.open(newline="", encoding="utf-8") as rows:
+        return digest([row for row in csv.reader(rows) if row[:1] == [competition]])
 
 
 def forget(config: Config, paths: Paths) -> None:
     """Drop this competition's rows of folds.csv, so that new ones are made."""
     from fakevoice.data import folds
 
-    none = folds.read_folds(paths.folds_csv, config.competition).iloc[:0]
-    folds.write_folds(paths.folds_csv, none, config.competition)
+    folds.update_folds(paths.folds_csv, config.competition, lambda rows: rows.iloc[:0])
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
@@ -38,13 +46,18 @@ def run(config: Config, paths: Paths) -> list[Path]:
     train = (clips["split"] == "train").to_numpy()
     fingerprints = read_array(prepared / "fingerprints.npy")[train]
     clips = clips[train].reset_index(drop=True)
-    rows = folds.read_folds(paths.folds_csv, config.competition)
-    origin = "made anew" if rows.empty else f"as {paths.folds_csv.name} has them (--force makes new ones)"
     duplicates = folds.read_duplicates(prepared)
-    if rows.empty:
-        rows = _new_rows(clips, fingerprints, duplicates, config)
-    folds.check_folds(rows, clips, duplicates, config.folds.n_folds)
-    folds.write_folds(paths.folds_csv, rows, config.competition)
+    origin = ""
+
+    def known_or_new(rows):
+        nonlocal origin
+        origin = "newly made" if rows.empty else f"as {paths.folds_csv.name} has them (--force makes new ones)"
+        if rows.empty:
+            rows = _new_rows(clips, fingerprints, duplicates, config)
+        folds.check_folds(rows, clips, duplicates, config.folds.n_folds)
+        return rows
+
+    rows = folds.update_folds(paths.folds_csv, config.competition, known_or_new)
     write_table(folder / "folds.csv", rows)
     n_groups = rows["group"].nunique()
     print(f"{len(rows)} clips in {n_groups} groups and {config.folds.n_folds} folds, {origin}", flush=True)

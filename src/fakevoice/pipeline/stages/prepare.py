@@ -12,13 +12,27 @@ READS = ("competition", "dataset", "classes", "sample_rate_hz", "on_error")
 
 
 def inputs(config: Config, paths: Paths) -> dict[str, str]:
-    """Names, sizes and times of all raw files; their content is hashed by the stage itself."""
+    """Names, sizes and times of all raw files; `changed_content` compares what they hold."""
     url = data_url(config)
     if url and (paths.stage("prepare") / "manifest.json").is_file():  # else this is asked after a run, which has listed
         remote_cache.update(paths.raw, url, config.data.cache_gb)
     if not paths.raw.is_dir():
         _adapter(config, paths)  # makes it, where it is one that does
     return {"raw": digest(remote_cache.listing(paths.raw) if url else artifacts.listing(paths.raw))}
+
+
+def changed_content(config: Config, paths: Paths) -> str:
+    """The first raw file whose content changed since the last run, found by checksums; "" if there is none.
+
+    `inputs` does not notice a file that was replaced by one with the same size and time. Remote files have versions.
+    """
+    from fakevoice.core.tables import read_table
+    from fakevoice.data import audit
+
+    if data_url(config):
+        return ""
+    hashes = read_table(paths.stage("prepare") / "raw.csv", ("file", "sha256"))
+    return audit.changed_file(hashes, paths.raw)
 
 
 def _adapter(config: Config, paths: Paths) -> ModuleType:
@@ -31,7 +45,7 @@ def _adapter(config: Config, paths: Paths) -> ModuleType:
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
-    """Write clips, audit, errors, duplicates, template, given and truth as CSV, fingerprints.npy, measures.json."""
+    """Write clips, audit, errors, duplicates, raw, template, given and truth (CSV), fingerprints.npy, measures.json."""
     from fakevoice.core.errors import DataError
     from fakevoice.core.tables import write_table
     from fakevoice.data import audit
@@ -52,6 +66,8 @@ def run(config: Config, paths: Paths) -> list[Path]:
         facts, fingerprints = audit.audit_clips(clips, paths.raw, config.sample_rate_hz)
     tables |= {"audit": facts, "errors": audit.check_audit(facts, config.on_error, folder / "errors.csv")}
     tables["duplicates"] = audit.check_duplicates(clips, facts)
+    hashed = clips.iloc[:0] if url else clips  # remote clips may not be on this disk
+    tables["raw"] = audit.hash_files(hashed, paths.raw)
     clips = clips.assign(duration_s=facts["duration_s"].to_numpy(), error=facts["error"].to_numpy())
     usable = ((clips["split"] == "test") | (clips["error"] == "")).to_numpy()  # a test row is never dropped
     for name, table in {**tables, "clips": clips[usable]}.items():

@@ -31,7 +31,7 @@ def run(config: Config, paths: Paths) -> list[Path]:
     tables = results.collect(run)
     experiment = "" if config.experiment == "default" else f" experiment={config.experiment}"
     command = f"./run.sh all --config {config.competition}{experiment}"
-    folds = read_folds(paths.folds_csv, config.competition)
+    folds = read_folds(paths.stage("folds") / "folds.csv", config.competition)
     page = results_report.as_markdown(tables, config, command, len(folds), folds["group"].nunique())
     write_json(folder / "results.json", results.as_json(run, tables, command))
     write_text(folder / "results.md", page)

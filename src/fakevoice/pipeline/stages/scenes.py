@@ -25,7 +25,7 @@ def run(config: Config, paths: Paths) -> list[Path]:
     prepared, folder = paths.stage("prepare"), paths.stage("scenes")
     clips, audit = (read_table(prepared / f"{name}.csv", CLIP_TEXT) for name in ("clips", "audit"))
     sounds = open_clips(clips, audit, paths.cache, paths.raw, config)
-    folds = read_folds(paths.folds_csv, config.competition)
+    folds = read_folds(paths.stage("folds") / "folds.csv", config.competition)
     drawn = draw(clips, folds, sounds, paths.raw, folder, config)
     leakage.check_scenes(drawn.scenes, drawn.voices, drawn.bank.table, folds)
     for name in TABLES:
