@@ -273,3 +273,57 @@ def test_a_folder_that_cannot_be_locked_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ArtifactError, match="file"), locks.folder_lock(tmp_path / "file" / "run"):
         pass
+
+
+@pytest.fixture
+def linked(tmp_path):
+    """A folder with a file, a link to a folder, a link to a file, a broken link, and links in circles."""
+    folder, big = tmp_path / "folder", tmp_path / "big"
+    for path in (folder / "a.wav", big / "train" / "b.wav", big / "c.wav"):
+        artifacts.write_text(path, path.name)
+    links = {"train": big / "train", "c.wav": big / "c.wav", "gone.wav": big / "gone.wav", "up": folder}
+    for name, target in {**links, "self": folder / "self"}.items():
+        (folder / name).symlink_to(target)
+    (big / "train" / "back").symlink_to(folder)
+    return folder
+
+
+def test_files_are_walked_through_links_and_in_no_circle(linked):
+    found = sorted(os.path.relpath(entry.path, linked) for entry in artifacts.walk(linked))
+    assert found == ["a.wav", "c.wav", "gone.wav", "self", "train/b.wav"]
+    assert [name for name, *_ in artifacts.listing(linked)] == found
+
+
+@pytest.mark.parametrize("name", ["a.wav", "c.wav", "train/b.wav"])
+def test_a_change_behind_a_link_changes_the_listing(linked, name):
+    before = artifacts.listing(linked)
+    (linked / name).resolve().write_text("longer than before")
+    assert artifacts.listing(linked) != before
+
+
+@pytest.mark.parametrize("name", ["gone.wav", "train/new.wav"])
+def test_a_file_that_appears_behind_a_link_changes_the_listing(linked, name):
+    before = artifacts.listing(linked)
+    (linked / name).resolve().touch()
+    appeared = artifacts.listing(linked)
+    assert appeared != before
+    (linked / name).resolve().unlink()
+    assert artifacts.listing(linked) != appeared
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    assert artifacts.listing(tmp_path / "none") == []
+    with pytest.raises(FileNotFoundError):
+        list(artifacts.walk(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("name", ["../precious", "a/../../precious", "{folder}/precious", "", ".", "..", "a\0b"])
+def test_a_manifest_that_lists_files_elsewhere_is_refused(tmp_path, name):
+    precious, run = tmp_path / "precious", tmp_path / "run"
+    precious.write_text("mine")
+    outputs = {name.format(folder=tmp_path): {"size": 1, "sha256": ""}}
+    artifacts.write_json(run / "manifest.json", {"outputs": outputs})
+    with pytest.raises(ArtifactError, match="which is not a file of this run"):
+        artifacts.read_manifest(run / "manifest.json")
+    artifacts.remove_damaged(run)  # the manifest, so that the folder is made again
+    assert precious.read_text() == "mine" and names(run) == []

@@ -1,5 +1,7 @@
 """Cache keys contain the code that an artifact depends on, found by following imports."""
 
+import ast
+
 import pytest
 
 from fakevoice.core import code_hash, plugins
@@ -59,6 +61,14 @@ def test_imports_are_followed_inside_functions_too(package):
     assert set(code_hash.hashes(["a"], {})) == {"a.py", "b.py", "c/d.py", "c/e.py"}
 
 
+@pytest.mark.parametrize(
+    "statement", ["import fakevoice.c.d", "import fakevoice.c.d as d", "from fakevoice.c import d, x"]
+)
+def test_every_form_of_import_counts(package, statement):
+    write(package, a=f"{statement}\n", c__d="", c____init__="x = 1\n")
+    assert set(code_hash.hashes(["a"], {})) == {"a.py", "c/d.py"}
+
+
 def test_imports_for_type_checkers_do_not_count(package):
     write(package, a="from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from fakevoice import b\n", b="")
     assert set(code_hash.hashes(["a"], {})) == {"a.py"}
@@ -86,6 +96,13 @@ def test_plugins_that_are_loaded_by_name_count(package, call, named, found):
     assert {file.rpartition("/")[2] for file in files} - {"a.py"} == {f"{name}.py" for name in found}
 
 
+def test_what_a_plugin_loads_by_a_computed_name_counts_whatever_the_config_names(package):
+    noises = {f"audio__synthesis__noises__{name}": "" for name in ("rain", "wind")}
+    code = "from fakevoice.core import plugins\nx = lambda name: plugins.load('noises', name)\n"
+    write(package, training__augment__noise=code, **noises)
+    assert len(code_hash.hashes(["training.augment.noise"], {"noises": ["wind"]})) == 3
+
+
 def test_parsing_is_kept_between_processes_as_long_as_the_bytes_are_the_same(package):
     write(package, a="x = 1\n")
     before = code_hash.hashes(["a"], {})
@@ -108,3 +125,101 @@ def test_no_stage_depends_on_what_only_shows_results(name):
     config = load_config(name)
     files = {file for stage in STAGES for file in code_of(stage, config)}
     assert not [file for file in files if file.split("/")[0] in ("cli", "serve", "monitor", "export", "report")]
+
+
+HIDDEN = {"import_module", "__import__", "exec", "eval", "run_module", "run_path", "spec_from_file_location"}
+
+
+def unseen_imports(source: str) -> list[int]:
+    """Lines whose imports `code_hash` cannot follow."""
+    tree = ast.parse(source)
+    seen = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and is_of_plugins(node.func):
+            n_arguments = {"load": 2, "names": 1, "chosen": 2}[node.func.attr]
+            if len(node.args) == n_arguments and isinstance(node.args[0], ast.Constant) and not node.keywords:
+                seen.add(node.func)
+    return sorted({node.lineno for node in ast.walk(tree) if is_hidden(node) and node not in seen})
+
+
+def is_of_plugins(node: ast.AST) -> bool:
+    """``x.load``, ``x.names`` and ``x.chosen`` where x is the module of plug-ins, by this name or its full one."""
+    if not isinstance(node, ast.Attribute) or node.attr not in ("load", "names", "chosen"):
+        return False
+    return ast.unparse(node.value).split(".")[-1] == "plugins"
+
+
+def is_hidden(node: ast.AST) -> bool:
+    match node:
+        case ast.ImportFrom(module="fakevoice.core.plugins", names=names):
+            return bool({alias.name for alias in names} & {"load", "names", "chosen", "*"})
+        case ast.ImportFrom(module=module, names=names, level=level):
+            own = (module or "").split(".")[0] == "fakevoice"
+            renamed = any(alias.name == "plugins" and alias.asname for alias in names)
+            return (
+                level > 0
+                or bool(HIDDEN & {alias.name for alias in names})
+                or (own and (renamed or names[0].name == "*"))
+            )
+        case ast.Import(names=names):
+            return any(alias.name in ("runpy", "importlib", "fakevoice.core.plugins") for alias in names)
+        case ast.Call(func=ast.Name(id=name)):
+            return name in HIDDEN
+        case ast.Attribute(attr=name):
+            return is_of_plugins(node) or name in HIDDEN - {"eval", "exec"}  # a network has `eval`
+    return False
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import importlib",
+        "from importlib import import_module",
+        "x = __import__('fakevoice.a')",
+        "exec(text)",
+        "import runpy",
+        "from . import a",
+        "from fakevoice.audio import *",
+        "import fakevoice.core.plugins",
+        "from fakevoice.core import plugins as p",
+        "from fakevoice.core.plugins import load",
+        "x = plugins.load(kind, 'a')",
+        "x = plugins.names(kind)",
+        "x = plugins.chosen(kind, [])",
+        "x = plugins.load(kind='noises', name='a')",
+        "x = plugins.load(*args)",
+        "x = map(plugins.load, kinds, names)",
+        "load = plugins.load",
+    ],
+)
+def test_imports_that_cannot_be_followed_are_found(line):
+    assert unseen_imports(line) == [1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x = plugins.load('noises', name)",
+        "from importlib.metadata import version",
+        "from fakevoice.core.plugins import PACKAGE",
+        "model.eval()",
+    ],
+)
+def test_imports_that_can_be_followed_pass(line):
+    assert unseen_imports(line) == []
+
+
+def test_no_stage_depends_on_code_that_its_key_misses():
+    """Every plug-in counts here, named by a config or not."""
+    plugin_modules = [
+        f"{folder}.{name}".replace("/", ".") for kind, folder in plugins.FOLDERS.items() for name in plugins.names(kind)
+    ]
+    files = code_hash.hashes(plugin_modules, {})
+    found = [f"{file}:{line}" for file in files for line in unseen_imports((plugins.PACKAGE / file).read_text())]
+    assert len(files) > 100 and not found, f"cache keys miss what these lines import: {', '.join(found)}"
+
+
+def test_packages_hold_no_code():
+    """An import of a package is not followed into its __init__."""
+    for path in plugins.PACKAGE.glob("*/**/__init__.py"):
+        assert len(ast.parse(path.read_bytes()).body) <= 1, path

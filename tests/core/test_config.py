@@ -350,3 +350,12 @@ def test_a_config_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         config.seed = 1
     assert isinstance(config, Config)
+
+
+@pytest.mark.parametrize("name", ["../mel", "/tmp/mel", ".", "..", "a/b", "a\\b", "", " mel"])
+@pytest.mark.parametrize("kind", ["networks", "studies"])
+def test_names_that_leave_the_folder_of_a_run_are_refused(kind, name):
+    tree = load_config("demo").model_dump(mode="json")
+    tree[kind] = {name: next(iter(tree["networks"].values())) if kind == "networks" else {}}
+    with pytest.raises(ConfigError, match="cannot be the name of a file"):
+        validate(tree)

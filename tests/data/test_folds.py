@@ -286,6 +286,20 @@ def test_rows_of_other_competitions_stay(tmp_path):
     assert len(path.read_text().splitlines()) == 1 + 2 * len(CLIPS)
 
 
+def test_an_error_leaves_folds_csv_as_it_is(tmp_path):
+    path = tmp_path / "folds.csv"
+    folds.update_folds(path, "demo", lambda _: made(CLIPS))
+    before = path.read_bytes()
+    with pytest.raises(ZeroDivisionError):
+        folds.update_folds(path, "demo", lambda _: 1 / 0)
+    assert path.read_bytes() == before
+
+
+def test_no_rows_make_no_file(tmp_path):
+    assert folds.update_folds(tmp_path / "folds.csv", "demo", lambda rows: rows).empty
+    assert not (tmp_path / "folds.csv").exists()
+
+
 def test_no_file_no_rows(tmp_path):
     assert folds.read_folds(tmp_path / "folds.csv", "demo").empty
 

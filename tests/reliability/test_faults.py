@@ -1,6 +1,9 @@
 """What goes wrong from outside: edited folds, awkward ids, unreadable clips, damaged artifacts, mistyped keys."""
 
+import os
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +11,7 @@ import pandas as pd
 import pytest
 
 from fakevoice.cli.command_line import main
-from fakevoice.core import artifacts
+from fakevoice.core import artifacts, plugins
 from fakevoice.core.artifacts import read_json
 from fakevoice.core.config import load_config
 from fakevoice.core.config_sections import Plugin
@@ -17,6 +20,7 @@ from fakevoice.core.paths import paths
 from fakevoice.core.tables import FOLD_TEXT, read_table
 from fakevoice.inference.predictor import Predictor
 from fakevoice.pipeline.runner import run_pipeline, stale_stages
+from fakevoice.pipeline.stages import folds as folds_stage
 from fakevoice.pipeline.stages import submission as submission_stage
 
 REMAKE = r"\./run\.sh folds --force"
@@ -308,3 +312,125 @@ def test_a_folder_that_cannot_be_written_is_said(damageable, monkeypatch):
     with pytest.raises(ArtifactError, match="No space left on device"):
         run_pipeline(damageable.config, "stack", force="stack")
     assert not list(damageable.home.rglob(".writing-*"))
+
+
+# What is below the raw folder, and when it counts as changed.
+
+
+def test_a_clip_of_equal_size_and_time_is_found_by_verify(damageable):
+    clip = sorted((damageable.paths.raw / "train").glob("*.ogg"))[3]
+    stat, content = clip.stat(), clip.read_bytes()
+    clip.write_bytes(content[:-20] + bytes(20))
+    os.utime(clip, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert not dict(stale_stages(damageable.config))["prepare"]
+    assert dict(stale_stages(damageable.config, verify=True))["prepare"] == f"input train/{clip.name} changed"
+    with pytest.raises(DataError, match=clip.name):  # prepare runs again, and reads it
+        run_pipeline(damageable.config, "prepare", verify=True)
+    clip.write_bytes(content)
+    os.utime(clip, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    run_pipeline(damageable.config, "prepare")
+    assert not dict(stale_stages(damageable.config, verify=True))["prepare"]
+
+
+@pytest.mark.parametrize("name", ["train.csv", "train_meta.csv"])
+def test_a_table_of_equal_size_and_time_is_found_by_verify(damageable, name):
+    table = damageable.paths.raw / name
+    stat, content = table.stat(), table.read_bytes()
+    table.write_bytes(content[:-1] + b" ")
+    os.utime(table, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert dict(stale_stages(damageable.config, verify=True))["prepare"] == f"input {name} changed"
+
+
+def test_a_clip_behind_a_link_is_watched(damageable, tmp_path):
+    train = damageable.paths.raw / "train"
+    shutil.move(train, tmp_path / "elsewhere")
+    train.symlink_to(tmp_path / "elsewhere")
+    assert not dict(stale_stages(damageable.config))["prepare"]  # the same files by the same names
+    (tmp_path / "elsewhere" / "new.ogg").touch()
+    assert dict(stale_stages(damageable.config))["prepare"] == "input raw changed"
+
+
+# Two experiments at once.
+
+SPLIT = """
+import sys, time
+from pathlib import Path
+from fakevoice.core.config import load_config
+from fakevoice.pipeline.runner import run_pipeline
+from fakevoice.pipeline.stages import folds
+
+make, (flags, *words) = folds._new_rows, sys.argv[1:]
+
+def slowly(*args):
+    time.sleep(1.5)  # longer than the other one takes from its flag to here
+    return make(*args)
+
+folds._new_rows = slowly
+config = load_config("demo", words)
+run_pipeline(config, "prepare")
+Path(flags, config.experiment).touch()
+while len(list(Path(flags).iterdir())) < 2:
+    time.sleep(0.01)
+run_pipeline(config, "folds")
+"""
+
+
+def test_two_experiments_that_start_at_once_share_one_split(damageable, tmp_path):
+    damageable.paths.folds_csv.unlink()
+    flags, script = tmp_path / "flags", tmp_path / "split.py"
+    flags.mkdir()
+    script.write_text(SPLIT)
+    words = [[*damageable.overrides, f"experiment={name}", f"seed={seed}"] for seed, name in enumerate(("one", "two"))]
+    environment = os.environ | {"PYTHONPATH": str(plugins.PACKAGE.parent)}
+    running = [subprocess.Popen([sys.executable, script, flags, *line], env=environment) for line in words]
+    assert [process.wait() for process in running] == [0, 0]
+    split = damageable.paths.folds_csv.read_text()
+    for line in words:
+        config = load_config("demo", line)
+        assert (paths(config).stage("folds") / "folds.csv").read_text() == split
+        assert not dict(stale_stages(config))["folds"]
+
+
+def test_a_split_that_was_replaced_while_folds_ran_is_seen(damageable, folds, monkeypatch):
+    table, replace = folds
+    write_shortcuts = folds_stage._write_shortcuts
+
+    def meanwhile(*args):
+        replace(table.assign(fold=1 - table["fold"]))
+        write_shortcuts(*args)
+
+    monkeypatch.setattr(folds_stage, "_write_shortcuts", meanwhile)
+    run_pipeline(damageable.config, "folds", force="folds")
+    assert dict(stale_stages(damageable.config))["folds"] == "input folds.csv changed"
+
+
+# A run folder from somebody else.
+
+
+@pytest.mark.parametrize("place", ["../precious.txt", "precious.txt", "data/demo/train.csv", "runs/demo/other/a.npy"])
+@pytest.mark.parametrize("force", ["", "stack"])
+def test_a_manifest_that_lists_files_of_others_deletes_none(damageable, place, force):
+    precious = damageable.home / place
+    precious.parent.mkdir(parents=True, exist_ok=True)
+    if not precious.exists():
+        precious.write_text("mine")
+    content = precious.read_bytes()
+    manifest = damageable.paths.stage("stack") / "manifest.json"
+    told = read_json(manifest)
+    told["outputs"][place] = {"size": 1, "sha256": "0"}
+    told["config"] = {}
+    artifacts.write_json(manifest, told)
+    with pytest.raises(ArtifactError, match=r"manifest\.json lists .* delete the manifest"):
+        run_pipeline(damageable.config, force=force)
+    assert precious.read_bytes() == content
+
+
+def test_a_submission_that_a_manifest_lists_is_not_deleted(damageable):
+    kept = damageable.paths.submissions / "demo-00000000.csv"
+    kept.write_text("mine")
+    manifest = damageable.paths.stage("submission") / "manifest.json"
+    told = read_json(manifest)
+    told["outputs"]["submissions/demo-00000000.csv"] = {"size": 1, "sha256": "0"}
+    artifacts.write_json(manifest, told)
+    run_pipeline(damageable.config)
+    assert kept.read_text() == "mine"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fakevoice.core.artifacts import read_json
+from fakevoice.core.artifacts import read_manifest
 from fakevoice.core.config import Config
 from fakevoice.core.errors import ArtifactError, ConfigError, SubmissionError, nearest
 from fakevoice.core.paths import paths
@@ -133,7 +133,7 @@ def _newest(config: Config) -> Path:
     """The submission that the run ended with."""
     places = paths(config)
     manifest = places.stage("submission") / "manifest.json"
-    outputs = list(read_json(manifest)["outputs"]) if manifest.is_file() else []
+    outputs = list(read_manifest(manifest)["outputs"]) if manifest.is_file() else []
     if not outputs:
         raise ArtifactError(f"no submission of {places.run} yet: ./run.sh all --config {_called(config)}")
     return places.home / outputs[-1]

@@ -9,7 +9,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -259,7 +259,8 @@ def read_manifest(path: Path, *more: str) -> dict[str, Any]:
     """A manifest: ``outputs``, each with ``size`` and ``sha256``, and what else it must have.
 
     Raises:
-        ArtifactError: it is missing, or something of that is.
+        ArtifactError: it is missing, or something of that is, or an output is not below the folder of the manifest's
+            names. Outputs are deleted and written again, and a manifest may come from somebody else.
     """
     manifest = read_json(path)
     outputs = manifest.get("outputs") if isinstance(manifest, dict) and {*more} <= manifest.keys() else None
@@ -268,7 +269,20 @@ def read_manifest(path: Path, *more: str) -> dict[str, Any]:
     )
     if not whole:
         raise ArtifactError(f"{path} is no manifest: delete it, and what it lists is made again")
+    for name in outputs:
+        if not _is_below(name):
+            raise outside(path, name)
     return manifest
+
+
+def _is_below(name: str) -> bool:
+    parts = PurePath(name).parts
+    return bool(parts) and not PurePath(name).is_absolute() and ".." not in parts and "\0" not in name
+
+
+def outside(manifest: Path, name: str) -> ArtifactError:
+    """The error of a manifest that lists a file outside of the folders that it may describe."""
+    return ArtifactError(f"{manifest} lists {name!r}, which is not a file of this run: delete the manifest")
 
 
 def remove_damaged(folder: Path) -> None:

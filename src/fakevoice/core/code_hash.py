@@ -63,6 +63,8 @@ def hashes(roots: Iterable[str], named: Mapping[str, Collection[str]]) -> dict[s
         found[file] = code.digest
         pending += [name for name in code.imports if _counts(name)]
         for kind, name in code.loads:
+            # The config does not know what a plug-in loads by a computed name.
+            name = ALL if name == ANY and _is_plugin(module) else name
             pending += _modules_of(kind, name, named)
     _parsed().save()
     return dict(sorted(found.items()))
@@ -138,6 +140,11 @@ def _counts(module: str) -> bool:
     return not module.startswith("core.") or module in CORE
 
 
+def _is_plugin(module: str) -> bool:
+    folder = module.rpartition(".")[0].replace(".", "/")
+    return folder in plugins.FOLDERS.values() and folder != plugins.FOLDERS["stages"]
+
+
 def _modules_of(kind: str, name: str, named: Mapping[str, Collection[str]]) -> list[str]:
     if name == ALL or (name == ANY and kind not in named):
         names = plugins.names(kind)
@@ -160,7 +167,7 @@ def _parse(source: bytes) -> Code:
 
 def _drop_docstrings(tree: ast.Module) -> None:
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         first = node.body[0] if node.body else None
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
@@ -170,6 +177,10 @@ def _drop_docstrings(tree: ast.Module) -> None:
 def _imports(tree: ast.Module) -> Iterator[str]:
     """Modules of the package that are imported anywhere, inside functions too; not those for type checkers alone."""
     for node in _nodes_that_run(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "fakevoice":
+                    yield from _existing(alias.name.removeprefix("fakevoice").removeprefix("."))
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "fakevoice":
             base = node.module.removeprefix("fakevoice").removeprefix(".")
             for alias in node.names:

@@ -34,6 +34,7 @@ from fakevoice.core.errors import ConfigError, nearest
 REPOSITORY = Path(__file__).resolve().parents[3]
 CONFIGS, PRESET = REPOSITORY / "configs", "preset="
 SCHEDULER = re.compile(r"(tcp|tls)://([\w.-]+|\[[\da-fA-F:]+\]):\d+")
+FILE_NAME = re.compile(r"[^\s./\\\0][^/\\\0]*")  # networks and studies have folders and files of their names
 MOST_SEED = 2**31 - 1
 
 Task = Literal["multilabel", "binary", "multiclass"]
@@ -89,6 +90,10 @@ class Config(Section):
             for part in state.split("+"):
                 if state != "none" and part not in self.classes:
                     raise ValueError(f"scenes.states.{state}: {nearest(part, [*self.classes, 'none'])}")
+        for kind in ("networks", "studies"):
+            for name in getattr(self, kind):
+                if not FILE_NAME.fullmatch(name):
+                    raise ValueError(f"{kind}: {name!r} cannot be the name of a file; use letters, digits, _ and -")
         if self.scheduler and self.engine != "dask":
             raise ValueError("scheduler: it is Dask's; say engine=dask beside it")
         if self.scheduler and not SCHEDULER.fullmatch(self.scheduler):

@@ -86,9 +86,10 @@ def _sweep(places: Paths) -> None:
 def _run_stage(name: str, reason: str, config: Config, places: Paths, forced: bool) -> None:
     print(f"── {name} ({reason})", flush=True)
     start, started_at, stage = time.monotonic(), datetime.now(UTC), plugins.load("stages", name)
-    for path in _outputs(name, places) if forced else _damaged(name, places, verify=True):
-        if not (forced and path.is_relative_to(places.submissions)):  # an earlier submission is kept for good
-            path.unlink(missing_ok=True)  # what is rebuilt must not be mistaken for whole
+    recorded = [places.home / file for file in _recorded(name, places)]
+    for path in recorded if forced else _damaged(name, places, verify=True):
+        if not path.is_relative_to(places.submissions):  # submissions are never deleted
+            path.unlink(missing_ok=True)  # so that nobody takes the old file for a new one
     if forced and hasattr(stage, "forget"):
         stage.forget(config, places)
     (places.stage(name) / "manifest.json").unlink(missing_ok=True)
@@ -129,9 +130,7 @@ def _expected(name: str, config: Config, places: Paths) -> dict[str, Any]:
     values = config.model_dump(mode="json", include=set(stage.READS))
     inputs = stage.inputs(config, places) if hasattr(stage, "inputs") else {}
     for before in stage.AFTER:
-        path = places.stage(before) / "manifest.json"
-        outputs = artifacts.read_manifest(path)["outputs"] if path.is_file() else {}
-        inputs[before] = digest({file: facts["sha256"] for file, facts in outputs.items()})
+        inputs[before] = digest({file: facts["sha256"] for file, facts in _recorded(before, places).items()})
     return {"schema": artifacts.SCHEMA_VERSION, "config": values, "code": code_of(name, config), "inputs": inputs}
 
 
@@ -141,18 +140,26 @@ def code_of(name: str, config: Config) -> dict[str, str]:
     return code_hash.hashes([f"pipeline.stages.{name}"], code_hash.named_plugins(config, keys))
 
 
-def _damaged(name: str, places: Paths, verify: bool) -> list[Path]:
+def _recorded(name: str, places: Paths) -> dict[str, dict[str, Any]]:
+    """What the manifest of a stage lists: path relative to home → size and checksum; empty where it never ran.
+
+    Raises:
+        ArtifactError: it lists a file outside of the run, the cache and the submissions.
+    """
     path = places.stage(name) / "manifest.json"
     outputs = artifacts.read_manifest(path)["outputs"] if path.is_file() else {}
+    for file in outputs:
+        if not any((places.home / file).is_relative_to(top) for top in (places.run, places.cache, places.submissions)):
+            raise artifacts.outside(path, file)
+    return outputs
+
+
+def _damaged(name: str, places: Paths, verify: bool) -> list[Path]:
+    outputs = _recorded(name, places)
     size_gb = sum(facts["size"] for facts in outputs.values()) / 1e9
     if verify and size_gb > LARGE_GB:
         print(f"   {name}: {size_gb:.1f} GB are held against their checksums", flush=True)
     return artifacts.damaged(outputs, places.home, verify)
-
-
-def _outputs(name: str, places: Paths) -> list[Path]:
-    path = places.stage(name) / "manifest.json"
-    return [places.home / file for file in artifacts.read_manifest(path)["outputs"]] if path.is_file() else []
 
 
 def _first_difference(old: Any, new: Any) -> str | None:

@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
+from fakevoice.core import plugins
 from fakevoice.core.errors import FakevoiceError
-from fakevoice.core.plugins import load
 from fakevoice.metrics.checks import checked
 
 GREATER_IS_BETTER = False
@@ -16,7 +16,12 @@ COLUMNS = ("auc", "brier", "ece", "eer")
 
 @cache
 def _measures() -> dict[str, Callable[[np.ndarray, np.ndarray], float]]:
-    return {name: load("metrics", name).measure for name in COLUMNS}
+    return {
+        "auc": plugins.load("metrics", "auc").measure,
+        "brier": plugins.load("metrics", "brier").measure,
+        "ece": plugins.load("metrics", "ece").measure,
+        "eer": plugins.load("metrics", "eer").measure,
+    }
 
 
 def measure(label: np.ndarray, probability: np.ndarray) -> float:
