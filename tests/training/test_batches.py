@@ -9,6 +9,7 @@ from fakevoice.core import plugins
 from fakevoice.core.config import load_config
 from fakevoice.core.config_sections import Crop, Network, Plugin, Training
 from fakevoice.core.errors import ConfigError
+from fakevoice.core.random import Stream, generator
 from fakevoice.features.extract import extract
 from fakevoice.training.batches import (
     Augmentation,
@@ -235,7 +236,7 @@ def test_batches_are_mixed_last_and_anew_in_every_step(name):
     plain, mixed = epoch_of(0), epoch_of(0, 0, 8, name, probability=1.0)
     build, seed = plugins.load("augment", name).build(probability=1.0), augmentation().seed
     for step, (before, after) in enumerate(zip(plain, mixed, strict=True)):
-        rng = np.random.default_rng(np.random.SeedSequence([seed, 0, step], spawn_key=(2,)))
+        rng = generator(Stream.BATCH_AUGMENTATION, seed, 0, step, 0)
         x, y = build(*before, rng)
         assert np.array_equal(after[0], x) and np.array_equal(after[1], y) and not np.array_equal(y, before[1])
     again = epoch_of(0, 0, 8, name, probability=1.0)
@@ -292,7 +293,7 @@ def test_augmented_waveforms_become_the_networks_feature(feature, crop):
     clips = heard(feature, "noise", probability=1.0, crop=crop)
     make = plugins.load("augment", "noise").build(CONFIG.sample_rate_hz, probability=1.0)
     for row, picture in enumerate(seen(clips, epoch=3)):
-        rng = np.random.default_rng(np.random.SeedSequence([0, 3, row], spawn_key=(1,)))
+        rng = generator(Stream.WAVEFORM_AUGMENTATION, 0, 3, row)
         noisy = make(clips.waveforms.take(np.array([row]))[0, 0], rng)
         fresh = extract(noisy, CONFIG, [feature])[feature].astype(np.float16).astype(np.float32)
         assert np.array_equal(picture, clips.standardizer(fresh[None])[0])
@@ -372,9 +373,10 @@ def test_a_clip_drawn_twice_is_augmented_twice():
 @pytest.mark.parametrize("kind", ["picture", "waveform"])
 def test_no_unlabeled_clip_shares_its_augmentation_with_a_scene(monkeypatch, kind):
     draws = []
+    stream = Stream.PICTURE_AUGMENTATION if kind == "picture" else Stream.WAVEFORM_AUGMENTATION
 
     def recorded(augment, x, *draw):
-        draws.append(tuple(np.random.SeedSequence([augment.seed, *draw]).generate_state(2)))
+        draws.append(generator(stream, augment.seed, *draw).integers(2**62))
         return x
 
     monkeypatch.setattr(Augmentation, kind, recorded)

@@ -185,7 +185,8 @@ def test_held_out_rows_are_never_seen(job, rows, tmp_path):
 
 def test_folds_and_networks_start_from_their_own_seeds(job):
     first = with_training(job, n_epochs=1)
-    jobs = [elsewhere(first, "a"), elsewhere(first, "b", name="other"), elsewhere(first, "c", index=2)]
+    others = [{"name": "mel"}, {"name": "lem"}, {"name": "mel", "index": 2}]  # two names of the same letters
+    jobs = [elsewhere(first, str(place), **other) for place, other in enumerate(others)]
     assert len({train_fold(one).read_bytes() for one in jobs}) == 3
 
 
