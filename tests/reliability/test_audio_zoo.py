@@ -43,7 +43,7 @@ WORDS = [
     *("networks.mel=null", "networks.mfcc=null", "features.mfcc=null", "pooled=[mel]", "folds.n_folds=2"),
     *("scenes.n_scenes=48", "shard_size=64", "stacker.n_rounds=10", "stacker.min_rows_per_leaf=5"),
     *("ensemble.n_bootstrap=20", "dataset.name=dacon", "on_error=mark"),
-    *("clip_duration_s=1.0", "scenes.matched=false", "scenes.resynthesis_probability=0"),
+    *("clip_duration_s=1.0", "scenes.resynthesis_probability=0"),
 ]
 
 # Prints what reading each file gave: its reason, how long it took, and what memory.

@@ -89,7 +89,6 @@ class Scenes(Section):
     codec_probability: float = Field(0.4, ge=0, le=1)  # per scene: it passes through one of `codecs`
     clipping_probability: float = Field(0.05, ge=0, le=1)  # per scene: its loudest .1 to 2 % are cut off
     container: str = ""  # codec of the files in which test clips come; every scene passes through it last
-    matched: bool = False  # more are drawn, and those kept that are like the unlabeled clips, where there are enough
     noises: list[str] = []  # of this and the next two: all that there are, where none is named
     vocoders: list[str] = []  # plug-ins, as noises are
     codecs: list[str] = []  # vorbis, mp3, opus, ulaw, alaw, gsm, adpcm
