@@ -14,11 +14,11 @@ N_COUNTED, N_TEST = 200, 400
 
 
 def blend(scale: float) -> Blend:
-    """Of two members whose four logits are evidence of one combination each, with a temperature on top."""
-    temperature = {"calibrator": "temperature", "parameters": [{"scale": scale}] * 2}
+    """Of two members whose four logits are evidence of one combination each, calibrated by `scale`."""
+    calibration = {"calibrator": "platt", "parameters": [{"scale": scale, "shift": 0.0}] * 2}
     shares = {"simulated": SIMULATED.tolist(), "shares": SIMULATED.tolist(), "prior": [0.5, 0.5]}
     known = {"combinations": COMBINATIONS.tolist(), "weights": (1.5 * np.eye(4)).tolist(), "intercepts": [0.0] * 4}
-    return Blend(["a", "b"], **known, **temperature, **shares, task="multilabel")
+    return Blend(["a", "b"], **known, **calibration, **shares, task="multilabel")
 
 
 def scenes(n_scenes: int, moved: float, scales: list[float]) -> tuple[CrossFitted, np.ndarray, np.ndarray]:
@@ -86,7 +86,7 @@ def test_a_count_that_the_simulated_shares_hold_fast_is_off_by_what_tests_differ
 
 
 def test_tests_are_answered_with_the_calibrator_of_their_fold():
-    """A temperature of 0 says .5 of everything, whose score is known; one fold of four has it, or all."""
+    """A scale of 0 says .5 of everything, whose score is known; one fold of four has it, or all."""
     plain, one, everywhere = (
         replay(0.0, counted(*SIMULATED), scales=scales) for scales in ((1, 1, 1, 1), (0, 1, 1, 1), (0, 0, 0, 0))
     )

@@ -255,7 +255,7 @@ def test_the_blend_cannot_learn_shuffled_labels_either(finished_run):
     rng = np.random.default_rng(6)
     members, fold = [f"member{i}" for i in range(40)], np.arange(400) % 4
     logits, target = rng.normal(size=(400, 40, 1)), rng.integers(0, 2, (400, 1)).astype(np.float32)
-    settings = Ensemble(penalty=1e-3, calibrator="isotonic")
+    settings = Ensemble(penalty=1e-3, calibrator="platt")
     config = finished_run.config.model_copy(update={"metric": "auc", "ensemble": settings})
     measure = plugins.load("metrics", "auc").measure
     assert measure(target, fit_blend(logits, target, members, config).probability(logits)) > 0.55
