@@ -81,7 +81,7 @@ def test_scenes_are_audited_as_they_sound(run):
 def test_predictions_are_those_that_the_shares_were_counted_from(run):
     probability, told = domain_gap.predict_unlabeled(run), Shares.from_dict(run.metrics["combinations"])
     assert probability.shape == (2 * 8, len(told.simulated)) and probability.sum(axis=1) == pytest.approx(1)
-    found = estimate_shares(probability, told.simulated, run.config.ensemble.pseudo_share)
+    found = estimate_shares(probability, told.simulated)
     assert found == pytest.approx(told.expected, abs=1e-5)
     assert told.expected != pytest.approx(told.simulated, abs=1e-3)
     assert told.n_counted == 8 and told.of_outputs(run.config.outputs).to_dict() == run.metrics["shares"]

@@ -1,12 +1,16 @@
 """The score to expect: tests replayed in folds, from the count to the score."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from fakevoice.core.config import load_config
+from fakevoice.ensemble import expected_score
 from fakevoice.ensemble.blend import Blend, CrossFitted
 from fakevoice.ensemble.expected_score import Replays, replay_tests
 from fakevoice.ensemble.label_shares import Shares
+from fakevoice.ensemble.label_shift import estimate_shares
 
 COMBINATIONS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
 SIMULATED = np.full(4, 0.25)
@@ -74,13 +78,22 @@ def test_a_count_like_that_of_the_fold_that_sounds_otherwise_is_trusted_less():
     assert too_real.scores.mean() > too_fake.scores.mean() + 0.02
 
 
-def test_a_count_is_believed_where_all_folds_sound_alike():
-    found = replay(0.0, counted(0.2, 0.5, 0.1, 0.2), "ensemble.pseudo_share=0")
+def hold_simulated(monkeypatch, pseudo_share: float) -> None:
+    """Give the simulated shares another weight in every count."""
+    monkeypatch.setattr(expected_score, "estimate_shares", partial(estimate_shares, pseudo_share=pseudo_share))
+
+
+def test_a_count_is_believed_where_all_folds_sound_alike(monkeypatch):
+    hold_simulated(monkeypatch, 0)
+    found = replay(0.0, counted(0.2, 0.5, 0.1, 0.2))
     assert np.abs(found.errors.mean(axis=0)).max() < 0.03
 
 
-def test_a_count_that_the_simulated_shares_hold_fast_is_off_by_what_tests_differ():
-    plain, fast = (replay(0.0, counted(*SIMULATED), f"ensemble.pseudo_share={weight}") for weight in (0, 1000))
+def test_a_count_that_the_simulated_shares_hold_fast_is_off_by_what_tests_differ(monkeypatch):
+    hold_simulated(monkeypatch, 0)
+    plain = replay(0.0, counted(*SIMULATED))
+    hold_simulated(monkeypatch, 1000)
+    fast = replay(0.0, counted(*SIMULATED))
     assert np.square(fast.errors).mean() > 2 * np.square(plain.errors).mean()
     assert fast.scores.mean() > plain.scores.mean()
 

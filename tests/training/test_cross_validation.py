@@ -69,14 +69,6 @@ def test_an_impossible_adaptation_is_refused(finished_run, words, message):
         check_networks(load_config("demo", [*finished_run.overrides, *words]), SHAPES)
 
 
-def test_a_network_without_batch_normalisation_cannot_take_over_statistics(finished_run):
-    config = load_config("demo", [*finished_run.overrides, "networks.mel.training.batch_norm=unlabeled"])
-    other = Plugin(name="timm_backbone", args={"backbone": "convnext_atto"})
-    network = config.networks["mel"].model_copy(update={"model": other})
-    with pytest.raises(ConfigError, match="no batch normalisation"):
-        check_networks(config.model_copy(update={"networks": {"mel": network}}), SHAPES)
-
-
 def test_a_head_of_states_can_be_built_and_listened_to(finished_run):
     words = ["networks.mel.head=states", "networks.mel.adapt=[{name: coral}]"]
     check_networks(load_config("demo", [*finished_run.overrides, *words]), SHAPES)
@@ -120,13 +112,12 @@ def test_nothing_is_left_of_a_training_with_other_settings(finished_run, damagea
     assert damageable.contents() == finished_run.contents()
 
 
-@pytest.mark.parametrize("word", ["networks.mel.adapt=[{name: coral}]", "networks.mel.training.batch_norm=unlabeled"])
 @pytest.mark.parametrize("n_clips", [0, 1])
-def test_unlabeled_clips_that_are_not_there_stop_the_training_before_it_starts(damageable, monkeypatch, word, n_clips):
+def test_unlabeled_clips_that_are_not_there_stop_the_training_before_it_starts(damageable, monkeypatch, n_clips):
     monkeypatch.setattr(store.CachedFeature, "__len__", lambda feature: n_clips)
     monkeypatch.setattr(cross_validation, "_start_afresh", lambda *job: pytest.fail("started"))
     with pytest.raises(ConfigError, match=f"networks.mel learns from unlabeled clips, and demo has {n_clips}"):
-        train(damageable, word)
+        train(damageable, "networks.mel.adapt=[{name: coral}]")
 
 
 def keys(run, monkeypatch, *words: str) -> list[str]:
@@ -141,9 +132,7 @@ def keys(run, monkeypatch, *words: str) -> list[str]:
 ADAPT = "networks.mel.adapt=[{name: coral, args: {weight: %s}}]"
 
 
-@pytest.mark.parametrize(
-    "word", ["networks.mel.head=states", "networks.mel.training.batch_norm=unlabeled", ADAPT % 1, ADAPT % 2]
-)
+@pytest.mark.parametrize("word", ["networks.mel.head=states", ADAPT % 1, ADAPT % 2])
 def test_an_adaptation_and_a_head_are_part_of_a_folds_key(at_home, monkeypatch, word):
     ours, others = (keys(at_home, monkeypatch, *words) for words in ([word], [ADAPT % 3]))
     assert len({*ours, *others, *keys(at_home, monkeypatch)}) == 6  # two folds of each
