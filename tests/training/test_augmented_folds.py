@@ -30,7 +30,7 @@ NOISE, WAVEFORM = "networks.mel.augment=[{name: noise}]", "features.waveform={}"
     [
         ([NOISE], r"networks\.mel\.augment\.noise changes the samples: add `waveform: \{\}` to features"),
         (["networks.mfcc.crop.bands=[0.5,0.5]"], r"networks\.mfcc\.crop leaves 0 of 40 bands and 157 of 157 frames"),
-        ([WAVEFORM, NOISE.replace("noise}", "noise, args: {noises: [rian]}}")], r"no noises/rian\.py; did you mean"),
+        ([WAVEFORM, NOISE.replace("noise}", "noise, args: {noises: [rian]}}")], r"noises/rian\.py; did you mean"),
         (
             [WAVEFORM, NOISE.replace("noise}", "room, args: {rt60_s: [2, 1]}}")],
             r"augment\.room\.args\.rt60_s = \[2, 1\]",
@@ -57,8 +57,8 @@ def test_models_and_augmentations_are_tried_on_what_the_crop_leaves(monkeypatch)
         return module
 
     config = load_config("demo", ["networks.mel.crop={bands: [0.25, 1], frames: [0, 0.5]}"])
-    monkeypatch.setattr(cross_validation.lookup, "load", watched)
-    monkeypatch.setattr(cross_validation.lookup, "check_args", lambda *args: None)
+    monkeypatch.setattr(cross_validation.plugins, "load", watched)
+    monkeypatch.setattr(cross_validation.plugins, "check_args", lambda *args: None)
     check_networks(config.model_copy(update={"networks": {"mel": config.networks["mel"]}}), SHAPES)
     assert set(shapes) == {(48, 78)} and len(shapes) >= 2
 

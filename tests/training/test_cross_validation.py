@@ -22,9 +22,9 @@ def test_the_shipped_networks_can_be_built(finished_run):
 
 def test_every_rank_needs_a_batch_to_normalise(finished_run, monkeypatch):
     config = load_config("demo", [*finished_run.overrides, "networks.mfcc.training.batch_size=5"])
-    monkeypatch.setattr(cross_validation.ranks, "count", lambda: 2)
+    monkeypatch.setattr(cross_validation.torchrun, "count", lambda: 2)
     check_networks(config, SHAPES)
-    monkeypatch.setattr(cross_validation.ranks, "count", lambda: 3)
+    monkeypatch.setattr(cross_validation.torchrun, "count", lambda: 3)
     with pytest.raises(ConfigError, match=r"mfcc\.training\.batch_size: at least 6, 2 clips for each rank"):
         check_networks(config, SHAPES)
 
@@ -34,7 +34,7 @@ def test_every_rank_needs_a_batch_to_normalise(finished_run, monkeypatch):
     [
         ("networks.mel.model.args.widht=8", "networks.mel.model.args: unknown key 'widht'; did you mean 'width'"),
         ("networks.mel.model.args.width=broad", "networks.mel.model.args.width = 'broad'"),
-        ("networks.mel.model.name=resnet50", "no models/resnet50.py; did you mean 'resnet'"),
+        ("networks.mel.model.name=resnet50", "no training/models/resnet50.py; did you mean 'resnet'"),
     ],
 )
 def test_an_impossible_network_is_refused_with_its_key(finished_run, word, message):
@@ -59,7 +59,7 @@ def test_an_impossible_augmentation_is_refused_with_its_key(finished_run, plugin
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["networks.mel.adapt=[{name: dan}]"], "no adaptation/dan.py; did you mean 'dann'"),
+        (["networks.mel.adapt=[{name: dan}]"], "no training/adaptation/dan.py; did you mean 'dann'"),
         (["networks.mel.adapt=[{name: dann, args: {strenth: 1}}]"], "networks.mel.adapt.dann.args: unknown key 'stren"),
         (["networks.mel.adapt=[{name: coral, args: {weight: -1}}]"], "networks.mel.adapt.coral.args.weight = -1"),
     ],
