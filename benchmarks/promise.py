@@ -174,9 +174,7 @@ def _tests(
         drawn = (heard[chosen], np.zeros(len(chosen), int), material.group[new[chosen]], simulated)
         for rows in draw_tests(*drawn, n_unlabeled + n_test, N_TESTS, config.seed):
             unlabeled, test = np.split(chosen[rows], [n_unlabeled])
-            count = estimate_shares(
-                single[unlabeled].reshape(-1, len(combinations)), simulated, config.ensemble.pseudo_share
-            )
+            count = estimate_shares(single[unlabeled].reshape(-1, len(combinations)), simulated)
             expected, low, high = replays.like(count).summary()
             probability = blend.probability_of_outputs(adjust(together[test], count, simulated), combinations)
             measured = measure(target[test], probability)

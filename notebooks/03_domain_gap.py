@@ -36,8 +36,8 @@ from fakevoice.analysis.finished_run import describe_scenes, load_run, render_sc
 from fakevoice.audio.read import read_audio
 from fakevoice.core.config import load_config
 from fakevoice.analysis.exploration import average_spectra, draw_spectrogram
-from fakevoice.analysis.domain_gap import as_configured, audit_scenes, predict_unlabeled, separate, unlabeled_clips
-from fakevoice.scenes.matching import conditions
+from fakevoice.analysis.domain_gap import audit_scenes, predict_unlabeled, separate, unlabeled_clips
+from fakevoice.analysis.separation import conditions
 from fakevoice.ensemble.label_shift import resample_to_shares
 from fakevoice.ensemble.label_shares import Shares
 from fakevoice.data.shortcuts import REMEDIES
@@ -47,28 +47,24 @@ from fakevoice.core.tables import read_table
 run = load_run(
     load_config(os.environ.get("FAKEVOICE_CONFIG", "demo"), os.environ.get("FAKEVOICE_OVERRIDES", "").split())
 )
-config, outputs, folder = run.config, run.config.outputs, run.paths.stage("scenes")
+config, outputs = run.config, run.config.outputs
 scenes, unlabeled = describe_scenes(run), unlabeled_clips(run)
 label, probability = label_and_probability(scenes, outputs)
-matching, pilots = (read_table(folder / f"{name}.csv", ("condition", "pilot")) for name in ("matching", "pilots"))
-is_matched, is_comparable = len(matching) > 0, len(unlabeled) >= config.folds.n_folds
+is_comparable = len(unlabeled) >= config.folds.n_folds
 plt.rcParams |= {"figure.dpi": 80, "figure.constrained_layout.use": True}
 pd.set_option("display.precision", 3, "display.max_columns", None, "display.max_rows", 100)
 print(f"{config.competition}/{config.experiment}: {len(scenes)} scenes, {len(unlabeled)} unlabeled clips")
-print("scenes were matched to the unlabeled clips" if is_matched else "scenes are as configured, nothing was matched")
 
 # %% [markdown]
 # ## Facts: train, unlabeled, test, scenes
 #
 # The audit's facts as cumulated shares; scenes are rendered and audited as the clips were (60 of them, so that their
 # curves may be off by a tenth). See whether unlabeled lies on test: it must, if it is to stand for it. Then whether
-# scenes lie on unlabeled where train does not, and whether matching has moved them nearer.
+# scenes lie on unlabeled where train does not.
 
 # %%
 clips = run.clips[run.clips["error"] == ""]
 sources = {split: part for split, part in clips.groupby("split")}
-if is_matched:
-    sources["scenes before matching"], _ = audit_scenes(as_configured(run, 60))
 sources["scenes"], scene_spectra_db = audit_scenes(run)
 colours = dict(zip(sources, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False))
 facts = {
@@ -140,27 +136,20 @@ with pd.option_context("display.max_colwidth", None):
 # ## What tells scenes from unlabeled clips
 #
 # A classifier on the pooled features of the cache, asked about folds that it did not see. The nearer its AUC is to 0.5,
-# the more the score out of fold can be believed; the line is the 95 % interval. Pilots are what the stage `scenes`
-# measured before and after matching, by statistics of its own and on fewer scenes: compare them with each other first.
-# On the right: scenes far to the left are unlike every unlabeled clip, clips far to the right are not simulated yet.
+# the more the score out of fold can be believed. Scenes far to the left are unlike every unlabeled clip, clips far to
+# the right are not simulated yet.
 
 # %%
 if is_comparable:
     separation = separate(run)
-    names = [*pilots["pilot"], "scenes of the run"]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 3.5))
-    left.plot([*pilots["auc"], separation.auc], names, "o")
-    left.hlines(names[-1], separation.low, separation.high)
-    left.axvline(0.5, color="black", linewidth=1)
-    left.margins(y=0.3)
-    left.set(xlabel="AUC of scenes against unlabeled clips (0.5 = alike)", ylabel="scenes", xlim=(0.45, 1.01))
+    figure, axes = plt.subplots(figsize=(7, 3.5))
     both = {"scenes": separation.scenes["log_odds"], "unlabeled": separation.clips["log_odds"]}
     edges = np.linspace(*np.quantile(np.concatenate(list(both.values())), [0.005, 0.995]), 30)
     for name, values in both.items():
         values, weight = values.clip(edges[0], edges[-1]), np.full(len(values), 1 / len(values))
-        right.hist(values, edges, weights=weight, alpha=0.5, label=name, color=colours[name])
-    right.set(xlabel="log-odds that the classifier gives unlabeled (nats)", ylabel="share of clips")
-    right.legend()
+        axes.hist(values, edges, weights=weight, alpha=0.5, label=name, color=colours[name])
+    axes.set(xlabel="log-odds that the classifier gives unlabeled (nats)", ylabel="share of clips")
+    axes.legend()
     plt.show()
     print(f"AUC {separation.auc:.3f}, 95 % interval {separation.low:.3f} to {separation.high:.3f}")
 else:
@@ -231,7 +220,6 @@ if is_comparable:
 # The same log-odds, explained by the conditions that scenes were drawn with: to the right is what the unlabeled clips
 # have more of than the scenes, all other conditions being equal. A condition that is asked for strongly and is rare
 # should be drawn more often, one that is refused less often (its key in `scenes`); below ±0.4 it is hardly worth it.
-# Where scenes were matched, the table says what matching made of the config.
 
 # %%
 if is_comparable and len(separation.asked):
@@ -241,11 +229,8 @@ if is_comparable and len(separation.asked):
     axes.axvline(0, color="black", linewidth=1)
     axes.set(xlabel="log-weight (nats; above 0: unlabeled clips have more of it)", ylabel="condition of scenes")
     plt.show()
-    tables = {"share of scenes": run} | ({"share as configured": as_configured(run, 2000)} if is_matched else {})
-    shares = {
-        name: pd.get_dummies(conditions(part.scenes, part.voices), prefix_sep="=").mean() for name, part in tables.items()
-    }
-    display(pd.DataFrame({"log_weight": strongest, **shares}).loc[strongest.index[::-1]].fillna(0.0))
+    share = pd.get_dummies(conditions(run.scenes, run.voices), prefix_sep="=").mean()
+    display(pd.DataFrame({"log_weight": strongest, "share of scenes": share}).loc[strongest.index[::-1]].fillna(0.0))
 else:
     print("no unlabeled clips to compare with, or scenes that are clips alone")
 

@@ -10,7 +10,7 @@ from fakevoice.analysis.finished_run import Run, load_run, render_scene
 from fakevoice.core.errors import ArtifactError
 from fakevoice.ensemble.label_shares import Shares
 from fakevoice.ensemble.label_shift import estimate_shares
-from fakevoice.scenes.noise_bank import NoiseBank, mine_noises
+from fakevoice.scenes.noise_bank import mine_noises
 
 
 @pytest.fixture(scope="module")
@@ -78,24 +78,10 @@ def test_scenes_are_audited_as_they_sound(run):
     assert np.abs(spectra_db[0] - spectra_db[1]).max() > 1
 
 
-def test_as_configured(run):
-    drawn = domain_gap.as_configured(run, 200)
-    assert len(drawn.scenes) == 200 and set(drawn.voices["scene"]) <= set(drawn.scenes["scene"])
-    states = drawn.scenes["state"].value_counts(normalize=True)
-    assert states.to_dict() == pytest.approx(run.config.scenes.states, abs=0.09)
-    fold = run.clips.dropna(subset="fold").set_index("id")["fold"]
-    of_scene = drawn.scenes.set_index("scene")["fold"]
-    assert (drawn.voices["clip"].map(fold) == drawn.voices["scene"].map(of_scene)).all()
-    n_mined = len(NoiseBank.load(run.paths.stage("scenes")).table)
-    mined = drawn.scenes["noise"].str.extract(r"^mined:(\d+)$")[0].dropna().astype(int)
-    assert len(mined) and mined.max() < n_mined
-    assert np.isfinite(render_scene(drawn, "S000199")).all()  # the run itself has no such scene
-
-
 def test_predictions_are_those_that_the_shares_were_counted_from(run):
     probability, told = domain_gap.predict_unlabeled(run), Shares.from_dict(run.metrics["combinations"])
     assert probability.shape == (2 * 8, len(told.simulated)) and probability.sum(axis=1) == pytest.approx(1)
-    found = estimate_shares(probability, told.simulated, run.config.ensemble.pseudo_share)
+    found = estimate_shares(probability, told.simulated)
     assert found == pytest.approx(told.expected, abs=1e-5)
     assert told.expected != pytest.approx(told.simulated, abs=1e-3)
     assert told.n_counted == 8 and told.of_outputs(run.config.outputs).to_dict() == run.metrics["shares"]

@@ -246,34 +246,6 @@ def test_silent_first_channel_is_not_taken(tmp_path):
     np.testing.assert_allclose(read_audio(path, RATE).waveform, tone() / 2, atol=1e-6)
 
 
-def test_first_channel(tmp_path):
-    left, right = tone(amplitude=0.1), tone(frequency_hz=1000.0)
-    path = save(tmp_path / "a.wav", np.stack([left, right], 1), subtype="FLOAT")
-    np.testing.assert_array_equal(read_audio(path, RATE, mono="first").waveform, left)
-    mono = save(tmp_path / "b.wav", left, subtype="FLOAT")
-    for word in ("first", "loudest", "mean"):
-        np.testing.assert_array_equal(read_audio(mono, RATE, mono=word).waveform, left)
-
-
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_loudest_channel(tmp_path, place):
-    channels = [tone(2.0, frequency_hz=frequency_hz, amplitude=0.1) for frequency_hz in (300.0, 500.0, 700.0)]
-    channels[place] *= 4
-    channels[place - 1][0] = 0.99  # a click is louder for a moment and has less energy
-    path = save(tmp_path / "a.wav", np.stack(channels, 1), subtype="FLOAT")
-    np.testing.assert_array_equal(read_audio(path, RATE, mono="loudest").waveform, channels[place])
-
-
-def test_loudest_channel_is_that_of_the_part_that_is_read(tmp_path):
-    left, right = tone(2.0), tone(2.0, frequency_hz=1000.0, amplitude=0.4)
-    left[RATE:] = 0
-    path = save(tmp_path / "a.wav", np.stack([left, right], 1), subtype="FLOAT")
-    start = read_audio(path, RATE, max_duration_s=0.5, mono="loudest")
-    np.testing.assert_array_equal(start.waveform, left[: RATE // 2])
-    part = read_audio(f"{path}#t=1,2", RATE, mono="loudest")
-    np.testing.assert_array_equal(part.waveform, right[RATE:])
-
-
 @pytest.mark.parametrize("format", ["WAV", "OGG", "FLAC", "MP3", "AIFF", "AU", "CAF"])
 @pytest.mark.parametrize("part", ["0,1", "1,2", "0.5,2.25", "2,9", "0.,0.0001"])
 def test_part(tmp_path, format, part):

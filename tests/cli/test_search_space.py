@@ -14,7 +14,7 @@ from fakevoice.cli.search_space import Searched, make_plan
         ("stacker.learning_rate=1e-3..1e-1:log", Searched(0.001, 0.1, True)),
         ("stacker.l2=1..10.0", Searched(1.0, 10.0)),
         ("scenes.event_probability=0..1", Searched(0, 1)),
-        ("ensemble.calibrator=identity|platt|beta", Searched(choices=("identity", "platt", "beta"))),
+        ("ensemble.calibrator=identity|platt", Searched(choices=("identity", "platt"))),
     ],
 )
 def test_what_a_word_asks_for(word, expected):

@@ -155,15 +155,15 @@ def test_equal_values_have_one_run(line):
 
 def test_impossible_values_are_passed_over(line, capsys):
     def score(config: Config) -> float:
-        if config.ensemble.calibrator == "platt":
-            raise ConfigError("no platt today")
-        return math.nan if config.ensemble.calibrator == "beta" else 0.2
+        if config.scenes.container == "mp3":
+            raise ConfigError("no mp3 today")
+        return math.nan if config.scenes.container == "opus" else 0.2
 
     line.score = score
-    table = tune("demo", ["ensemble.calibrator=identity|platt|beta"], 4)
-    assert table["ensemble.calibrator"].tolist() == ["identity"] * 4
+    table = tune("demo", ["scenes.container=vorbis|mp3|opus"], 4)
+    assert table["scenes.container"].tolist() == ["vorbis"] * 4
     shown = capsys.readouterr().out
-    assert "impossible: no platt today" in shown and "impossible: dacon_score is nan" in shown
+    assert "impossible: no mp3 today" in shown and "impossible: dacon_score is nan" in shown
 
 
 def test_where_nothing_is_possible_it_ends(line, monkeypatch):

@@ -117,7 +117,6 @@ def test_arguments_of_plugins_are_checked_too(part, word, message):
         "scenes.n_scenes=-1",
         "scenes.event_probability=1.1",
         "scenes.snr_db=[30,0]",  # the ends of a range the wrong way round
-        "scenes.rt60_s=[-1,0.5]",
         "scenes.band_limit_hz=[-5,0]",
         "scenes.resynthesis_source=reel",
         "scenes.resynthesis_label=fack",
@@ -149,7 +148,7 @@ def test_an_impossible_value_is_refused(word):
     ("words", "message"),
     [
         (["networks.mel.head=state"], "networks.mel.head: Input should be 'labels' or 'states'"),
-        (["networks.mel.training.batch_norm=test"], "'train' or 'unlabeled'"),
+        (["networks.mel.training.schedule=linear"], "'cosine' or 'constant'"),
         (["networks.mel.adapt=[{nme: coral}]"], "unknown key"),
     ],
 )

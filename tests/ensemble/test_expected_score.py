@@ -1,12 +1,16 @@
 """The score to expect: tests replayed in folds, from the count to the score."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from fakevoice.core.config import load_config
+from fakevoice.ensemble import expected_score
 from fakevoice.ensemble.blend import Blend, CrossFitted
 from fakevoice.ensemble.expected_score import Replays, replay_tests
 from fakevoice.ensemble.label_shares import Shares
+from fakevoice.ensemble.label_shift import estimate_shares
 
 COMBINATIONS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
 SIMULATED = np.full(4, 0.25)
@@ -14,11 +18,11 @@ N_COUNTED, N_TEST = 200, 400
 
 
 def blend(scale: float) -> Blend:
-    """Of two members whose four logits are evidence of one combination each, with a temperature on top."""
-    temperature = {"calibrator": "temperature", "parameters": [{"scale": scale}] * 2}
+    """Of two members whose four logits are evidence of one combination each, calibrated by `scale`."""
+    calibration = {"calibrator": "platt", "parameters": [{"scale": scale, "shift": 0.0}] * 2}
     shares = {"simulated": SIMULATED.tolist(), "shares": SIMULATED.tolist(), "prior": [0.5, 0.5]}
     known = {"combinations": COMBINATIONS.tolist(), "weights": (1.5 * np.eye(4)).tolist(), "intercepts": [0.0] * 4}
-    return Blend(["a", "b"], **known, **temperature, **shares, task="multilabel")
+    return Blend(["a", "b"], **known, **calibration, **shares, task="multilabel")
 
 
 def scenes(n_scenes: int, moved: float, scales: list[float]) -> tuple[CrossFitted, np.ndarray, np.ndarray]:
@@ -74,19 +78,28 @@ def test_a_count_like_that_of_the_fold_that_sounds_otherwise_is_trusted_less():
     assert too_real.scores.mean() > too_fake.scores.mean() + 0.02
 
 
-def test_a_count_is_believed_where_all_folds_sound_alike():
-    found = replay(0.0, counted(0.2, 0.5, 0.1, 0.2), "ensemble.pseudo_share=0")
+def hold_simulated(monkeypatch, pseudo_share: float) -> None:
+    """Give the simulated shares another weight in every count."""
+    monkeypatch.setattr(expected_score, "estimate_shares", partial(estimate_shares, pseudo_share=pseudo_share))
+
+
+def test_a_count_is_believed_where_all_folds_sound_alike(monkeypatch):
+    hold_simulated(monkeypatch, 0)
+    found = replay(0.0, counted(0.2, 0.5, 0.1, 0.2))
     assert np.abs(found.errors.mean(axis=0)).max() < 0.03
 
 
-def test_a_count_that_the_simulated_shares_hold_fast_is_off_by_what_tests_differ():
-    plain, fast = (replay(0.0, counted(*SIMULATED), f"ensemble.pseudo_share={weight}") for weight in (0, 1000))
+def test_a_count_that_the_simulated_shares_hold_fast_is_off_by_what_tests_differ(monkeypatch):
+    hold_simulated(monkeypatch, 0)
+    plain = replay(0.0, counted(*SIMULATED))
+    hold_simulated(monkeypatch, 1000)
+    fast = replay(0.0, counted(*SIMULATED))
     assert np.square(fast.errors).mean() > 2 * np.square(plain.errors).mean()
     assert fast.scores.mean() > plain.scores.mean()
 
 
 def test_tests_are_answered_with_the_calibrator_of_their_fold():
-    """A temperature of 0 says .5 of everything, whose score is known; one fold of four has it, or all."""
+    """A scale of 0 says .5 of everything, whose score is known; one fold of four has it, or all."""
     plain, one, everywhere = (
         replay(0.0, counted(*SIMULATED), scales=scales) for scales in ((1, 1, 1, 1), (0, 1, 1, 1), (0, 0, 0, 0))
     )

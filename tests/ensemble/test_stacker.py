@@ -5,7 +5,8 @@ import pytest
 
 from fakevoice.core.config_sections import Stacker
 from fakevoice.core.errors import ArtifactError, ConfigError, LeakError
-from fakevoice.ensemble.stacker import check_oof, fit_fold, fitted_names, load_boosters, predict_logits, save_boosters
+from fakevoice.data.leakage import check_oof
+from fakevoice.ensemble.stacker import fit_fold, fitted_names, load_boosters, predict_logits, save_boosters
 
 SETTINGS = Stacker(n_rounds=15, min_rows_per_leaf=5, feature_fraction=1.0)
 NAMES = ["mel_00_mean", "mel_01_mean", "logit_mel_fake", "logit_mel_real"]

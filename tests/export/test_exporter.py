@@ -365,7 +365,7 @@ def test_what_cannot_be_exported_is_named_with_what_can():
 
 def test_a_calibrator_without_a_curve_is_refused(monkeypatch):
     monkeypatch.delitem(CURVES, "platt")
-    assert "beta, identity, isotonic, temperature" in refusal(["ensemble.calibrator=platt"], "mel")
+    assert "not with the calibrator platt, but identity" in refusal(["ensemble.calibrator=platt"], "mel")
 
 
 def test_a_network_that_cannot_be_traced_is_named(run, monkeypatch):

@@ -77,7 +77,7 @@ def test_rows_that_follow_each_other_are_those_that_were_asked_for(folders, rows
         ("features.mfcc.n_mfcc=20", {"mfcc", POOLED}),
         ("pooled=[mel]", {POOLED}),
         ("spectrogram.hop_length=128", EVERYTHING),
-        ("scenes.rt60_s=[0.1,0.5]", EVERYTHING),
+        ("scenes.snr_db=[0,20]", EVERYTHING),
         ("scenes.container=''", EVERYTHING),
         ("sample_rate_hz=8000", EVERYTHING),
         ("clip_duration_s=4.0", EVERYTHING),

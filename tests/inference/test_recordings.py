@@ -176,10 +176,10 @@ def test_nothing_heard_is_said(predictor):
 
 def test_raw_samples_are_read_as_those_of_a_file(long):
     sound, _ = soundfile.read(long, dtype="int16")
-    raw, file = read_pcm(sound.tobytes(), RATE, 2, 16_000, mono="mean"), read_audio(long, 16_000)
+    raw, file = read_pcm(sound.tobytes(), RATE, 2, 16_000), read_audio(long, 16_000)
     assert np.array_equal(raw.waveform, file.waveform) and raw.n_channels == 2
     with pytest.raises(AudioError, match="impossible sample rate of 7 Hz"):
-        read_pcm(sound.tobytes(), 7, 2, 16_000, mono="mean")
+        read_pcm(sound.tobytes(), 7, 2, 16_000)
 
 
 def test_json_of_a_reply_is_plain(predictor, voices):

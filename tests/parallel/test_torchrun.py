@@ -51,7 +51,6 @@ ADAPTING = NETWORK.model_copy(
     update={
         "augment": [Plugin(name="spec_augment"), Plugin(name="mixup")],
         "adapt": [Plugin(name="dann"), Plugin(name="coral"), Plugin(name="mean_teacher")],
-        "training": NETWORK.training.model_copy(update={"batch_norm": "unlabeled"}),
     }
 )
 HOPELESS = PLAIN.model_copy(update={"training": Training(n_epochs=3, batch_size=4)})

@@ -9,7 +9,7 @@ import pytest
 from fakevoice.analysis.finished_run import load_run
 from fakevoice.core.errors import ArtifactError, FakevoiceError
 from fakevoice.inference.predictor import Predictor
-from fakevoice.pipeline.runner import run_pipeline
+from fakevoice.pipeline.runner import run_pipeline, stale_stages
 
 READER = {  # stage → the cheapest stage that reads what it wrote
     "prepare": "submission",
@@ -51,6 +51,8 @@ def readers(name: str) -> tuple[str, ...]:
 def damage(run, name: str, how: str) -> None:
     """As a bad disk does it: the time stays."""
     path = run.home / name
+    if how == "gone":
+        return path.unlink()
     stat, content = path.stat(), path.read_bytes()
     path.write_bytes(DAMAGES[how](content))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
@@ -110,6 +112,57 @@ def test_any_damage_to_any_artifact_is_mended_or_named(finished_run, damageable)
     outcomes = [mended_or_named(finished_run, damageable, name, how) for name in names for how in DAMAGES]
     print(f"{len(names)} artifacts, each damaged in {len(DAMAGES)} ways: {outcomes.count('mended')} times mended, "
           f"{outcomes.count('named')} times named and made again after it was deleted")  # fmt: skip
+
+
+def is_costly(name: str) -> bool:
+    """A shard of features or the weights of a fold."""
+    return name.endswith("weights.safetensors") or (name.startswith("features_cache/") and name.endswith(".npy"))
+
+
+@pytest.mark.parametrize(
+    ("ending", "how", "verify"),
+    [
+        ("mel-*/scenes-00001.npy", "flip", True),
+        ("pooled-*/test-00000.npy", "cut", False),  # another size is noticed without --verify
+        ("pooled-*/test-00000.npy", "gone", False),
+        ("mel/fold1/weights.safetensors", "flip", True),
+        ("prepare/clips.csv", "flip", True),
+        ("folds/folds.csv", "flip", True),
+        ("scenes/noise_bank.npy", "flip", True),
+        ("stack/fold0-output0.txt", "flip", True),
+    ],
+)
+def test_only_the_damaged_part_is_made_again(finished_run, damageable, ending, how, verify):
+    (name,) = (name for name in damageable.contents() if PurePosixPath(name).match(ending))
+    damage(damageable, name, how)
+    assert any(reason for _, reason in stale_stages(damageable.config)) != verify  # checksums are read on request only
+    assert f"{name} is missing or damaged" in dict(stale_stages(damageable.config, verify=True)).values()
+    times = damageable.times()
+    assert run_pipeline(damageable.config, verify=verify)
+    written = {path for path, time in damageable.times().items() if time != times.get(path)}
+    assert {path for path in written if is_costly(path)} == ({name} if is_costly(name) else set())
+    assert damageable.contents() == finished_run.contents()
+
+
+@pytest.mark.parametrize("stage", ["prepare", "features", "train"])
+@pytest.mark.parametrize("content", ["", "{", "{}", "[]", "null"])
+def test_a_damaged_manifest_is_mended_or_named(finished_run, damageable, stage, content):
+    manifest = damageable.paths.stage(stage) / "manifest.json"
+    manifest.write_text(content)
+    try:
+        run_pipeline(damageable.config)
+    except FakevoiceError as error:
+        assert str(manifest) in str(error)
+    else:
+        assert damageable.contents() == finished_run.contents()
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]"])
+def test_a_damaged_manifest_in_the_cache_is_mended(finished_run, damageable, content):
+    (manifest,) = damageable.paths.cache.glob("mel-*/manifest.json")
+    manifest.write_text(content)
+    assert run_pipeline(damageable.config)
+    assert damageable.contents() == finished_run.contents()
 
 
 @pytest.mark.parametrize(

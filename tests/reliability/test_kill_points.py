@@ -18,7 +18,7 @@ def points_struck(folder: Path, *words: str) -> dict[str, int]:
     """Run the trials in a process of their own, which forks as it could not beside threads: fault → points tried."""
     done = subprocess.run(
         [sys.executable, "-W", "error", REPOSITORY / "tests" / "support" / "kill_points.py", folder / "trials", *words],
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY / "src")},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(str(REPOSITORY / name) for name in ("src", "tests"))},
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,

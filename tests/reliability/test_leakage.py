@@ -24,7 +24,7 @@ from fakevoice.ensemble.stacking import column_names
 from fakevoice.features import store
 from fakevoice.features.store import CachedFeature
 from fakevoice.pipeline.runner import run_pipeline
-from fakevoice.scenes import simulate
+from fakevoice.scenes import draw
 from fakevoice.training import cross_validation, fold_trainer
 from fakevoice.training.networks import load_network, score_rows
 
@@ -83,16 +83,16 @@ def replanted(function, right: str, wrong: str):
 
 
 def a_clip_in_two_folds(patch):
-    right = simulate.draw
+    right = draw.draw_scenes
 
-    def draw(*rest):
-        drawn = right(*rest)
-        fold = drawn.voices["scene"].map(drawn.scenes.set_index("scene")["fold"])
-        first, second = (drawn.voices.index[fold == k][0] for k in (0, 1))
-        drawn.voices.loc[first, "clip"] = drawn.voices.loc[second, "clip"]
-        return drawn
+    def draw_scenes(*rest):
+        scenes, voices = right(*rest)
+        fold = voices["scene"].map(scenes.set_index("scene")["fold"])
+        first, second = (voices.index[fold == k][0] for k in (0, 1))
+        voices.loc[first, "clip"] = voices.loc[second, "clip"]
+        return scenes, voices
 
-    patch.setattr(simulate, "draw", draw)
+    patch.setattr(draw, "draw_scenes", draw_scenes)
 
 
 def the_label_in_the_sound(patch):
@@ -255,7 +255,7 @@ def test_the_blend_cannot_learn_shuffled_labels_either(finished_run):
     rng = np.random.default_rng(6)
     members, fold = [f"member{i}" for i in range(40)], np.arange(400) % 4
     logits, target = rng.normal(size=(400, 40, 1)), rng.integers(0, 2, (400, 1)).astype(np.float32)
-    settings = Ensemble(penalty=1e-3, calibrator="isotonic")
+    settings = Ensemble(penalty=1e-3, calibrator="platt")
     config = finished_run.config.model_copy(update={"metric": "auc", "ensemble": settings})
     measure = plugins.load("metrics", "auc").measure
     assert measure(target, fit_blend(logits, target, members, config).probability(logits)) > 0.55

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from fakevoice.audio.channel import rms
-from fakevoice.scenes.noise_bank import COLUMNS, SEGMENT_S, NoiseBank, extend_noise, mine_noises, with_whole_clips
+from fakevoice.scenes.noise_bank import COLUMNS, SEGMENT_S, NoiseBank, extend_noise, mine_noises
 
 RATE = 16_000
 
@@ -118,42 +118,6 @@ def test_two_banks_in_one():
     both = bank_of_three().extended_by(bank_of_three())
     assert both.table["segment"].tolist() == list(range(6))
     assert all(np.array_equal(both[index + 3], sound) for index, sound in enumerate(SOUNDS))
-
-
-@pytest.fixture(scope="module")
-def with_whole(raw, mined):
-    """The clips `noise`, `voice` and `silence` as a whole."""
-    folder, clips = raw
-    return with_whole_clips(mined, clips, np.array([0, 1, 3]), folder, RATE, 2)
-
-
-def test_whole_clips_replace_their_segments_and_no_others(mined, with_whole):
-    table = with_whole.table
-    assert table["segment"].tolist() == list(range(len(table)))
-    assert table["clip"].value_counts().to_dict() == {"noise": 1, "voice": 1, "both": 1}  # silence is no noise
-    whole = table[table["clip"] != "both"]
-    assert (whole["start_s"] == 0).all() and (whole["n_samples"] == 5 * RATE).all()
-    kept, before = (bank.table[bank.table["clip"] == "both"].iloc[0] for bank in (with_whole, mined))
-    assert kept[["start_s", "n_samples", "fold"]].tolist() == before[["start_s", "n_samples", "fold"]].tolist()
-    assert np.array_equal(with_whole[kept["segment"]], mined[before["segment"]])
-
-
-def test_whole_clips_have_unit_level(with_whole):
-    assert [rms(with_whole[i]) for i in with_whole.table["segment"]] == pytest.approx([1.0] * 3, abs=1e-3)
-
-
-def test_a_clip_keeps_its_fold_as_a_whole(raw, mined, with_whole):
-    before = mined.table.drop_duplicates("clip").set_index("clip")["fold"]
-    after = with_whole.table.set_index("clip")["fold"]
-    assert after["noise"] == before["noise"] and after["both"] == before["both"]
-    assert after["noise"] != after["voice"]  # neighbours in the list of unlabeled clips
-
-
-def test_no_clip_chosen_no_change(raw, mined):
-    folder, clips = raw
-    same = with_whole_clips(mined, clips, np.array([], int), folder, RATE, 2)
-    pd.testing.assert_frame_equal(same.table, mined.table)
-    assert np.array_equal(same.samples, mined.samples)
 
 
 @pytest.mark.parametrize("n_samples", [100, 24_000, 80_000])

@@ -1,6 +1,6 @@
 """Strikes the tiny line at its changes of the disk, one after the other, runs it again, and compares bytes.
 
-    python tests/kill_points.py FOLDER --fault kill --every 1
+    PYTHONPATH=src:tests python tests/support/kill_points.py FOLDER --fault kill --every 1
 
 Each trial starts where the stage before had ended. A child process runs the stage and is struck at the n-th change; a
 second one runs it again without a fault. Everything must then be as in a run that nobody disturbed, with nothing

@@ -73,25 +73,12 @@ def test_training_rows_get_mean_0_and_deviation_1_per_band(mean_subtraction):
 
 
 @pytest.mark.parametrize("mean_subtraction", ["none", "band"])
-def test_a_dataset_has_one_mean_and_one_deviation(mean_subtraction):
-    feature = Feature(values())
-    standardizer = fitted(feature, standardize="dataset", mean_subtraction=mean_subtraction)
-    x = standardizer(feature.take(ROWS))
-    assert standardizer.mean.shape == standardizer.deviation.shape == (1, 1)
-    assert x.mean() == pytest.approx(0.0, abs=1e-4) and x.std() == pytest.approx(1.0, abs=1e-3)
-    assert np.ptp(x.std(axis=(0, 2))) > 0.3  # bands keep their differences
-    assert (np.ptp(x.mean(axis=(0, 2))) > 0.3) == (mean_subtraction == "none")
-
-
-@pytest.mark.parametrize("standardize", ["band", "dataset"])
-@pytest.mark.parametrize("mean_subtraction", ["none", "band"])
-def test_rows_that_are_held_out_change_nothing(mean_subtraction, standardize):
+def test_rows_that_are_held_out_change_nothing(mean_subtraction):
     changed = values()
     changed[1::2] = 1e3
-    how = {"mean_subtraction": mean_subtraction, "standardize": standardize}
-    ours, theirs = (fitted(Feature(v), **how) for v in (values(), changed))
+    ours, theirs = (fitted(Feature(v), mean_subtraction=mean_subtraction) for v in (values(), changed))
     assert ours.mean.tobytes() == theirs.mean.tobytes() and ours.deviation.tobytes() == theirs.deviation.tobytes()
-    assert ours.mean.shape == ours.deviation.shape == ((SHAPE[0], 1) if standardize == "band" else (1, 1))
+    assert ours.mean.shape == ours.deviation.shape == (SHAPE[0], 1)
 
 
 def test_many_rows_are_sampled_evenly():
@@ -109,17 +96,16 @@ def test_mean_subtraction_removes_a_fixed_channel():
     assert np.abs(kept(x + channel) - kept(x)).max() > 1.0
 
 
-@pytest.mark.parametrize("standardize", ["band", "dataset"])
-def test_silence_is_standardised_to_zeros(standardize):
+def test_silence_is_standardised_to_zeros():
     feature = Feature(np.full((N_CLIPS, *SHAPE), -100.0, np.float32))
-    assert not fitted(feature, standardize=standardize)(feature.take(ROWS)).any()
+    assert not fitted(feature)(feature.take(ROWS)).any()
 
 
 CROPS = [Crop(bands=(0.25, 1.0)), Crop(frames=(0.0, 0.5)), Crop(bands=(0.1, 0.9), frames=(0.26, 0.74))]
 
 
 @pytest.mark.parametrize("crop", CROPS)
-@pytest.mark.parametrize("how", [{}, {"mean_subtraction": "band"}, {"standardize": "dataset"}])
+@pytest.mark.parametrize("how", [{}, {"mean_subtraction": "band"}])
 def test_a_crop_is_as_if_there_were_no_more(crop, how):
     n_bands, n_frames = SHAPE
     bands = slice(round(crop.bands[0] * n_bands), round(crop.bands[1] * n_bands))

@@ -22,9 +22,9 @@ def test_the_shipped_networks_can_be_built(finished_run):
 
 def test_every_rank_needs_a_batch_to_normalise(finished_run, monkeypatch):
     config = load_config("demo", [*finished_run.overrides, "networks.mfcc.training.batch_size=5"])
-    monkeypatch.setattr(cross_validation.ranks, "count", lambda: 2)
+    monkeypatch.setattr(cross_validation.torchrun, "count", lambda: 2)
     check_networks(config, SHAPES)
-    monkeypatch.setattr(cross_validation.ranks, "count", lambda: 3)
+    monkeypatch.setattr(cross_validation.torchrun, "count", lambda: 3)
     with pytest.raises(ConfigError, match=r"mfcc\.training\.batch_size: at least 6, 2 clips for each rank"):
         check_networks(config, SHAPES)
 
@@ -34,7 +34,7 @@ def test_every_rank_needs_a_batch_to_normalise(finished_run, monkeypatch):
     [
         ("networks.mel.model.args.widht=8", "networks.mel.model.args: unknown key 'widht'; did you mean 'width'"),
         ("networks.mel.model.args.width=broad", "networks.mel.model.args.width = 'broad'"),
-        ("networks.mel.model.name=resnet50", "no models/resnet50.py; did you mean 'resnet'"),
+        ("networks.mel.model.name=resnet50", "no training/models/resnet50.py; did you mean 'resnet'"),
     ],
 )
 def test_an_impossible_network_is_refused_with_its_key(finished_run, word, message):
@@ -59,7 +59,7 @@ def test_an_impossible_augmentation_is_refused_with_its_key(finished_run, plugin
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["networks.mel.adapt=[{name: dan}]"], "no adaptation/dan.py; did you mean 'dann'"),
+        (["networks.mel.adapt=[{name: dan}]"], "no training/adaptation/dan.py; did you mean 'dann'"),
         (["networks.mel.adapt=[{name: dann, args: {strenth: 1}}]"], "networks.mel.adapt.dann.args: unknown key 'stren"),
         (["networks.mel.adapt=[{name: coral, args: {weight: -1}}]"], "networks.mel.adapt.coral.args.weight = -1"),
     ],
@@ -67,14 +67,6 @@ def test_an_impossible_augmentation_is_refused_with_its_key(finished_run, plugin
 def test_an_impossible_adaptation_is_refused(finished_run, words, message):
     with pytest.raises(ConfigError, match=message):
         check_networks(load_config("demo", [*finished_run.overrides, *words]), SHAPES)
-
-
-def test_a_network_without_batch_normalisation_cannot_take_over_statistics(finished_run):
-    config = load_config("demo", [*finished_run.overrides, "networks.mel.training.batch_norm=unlabeled"])
-    other = Plugin(name="timm_backbone", args={"backbone": "convnext_atto"})
-    network = config.networks["mel"].model_copy(update={"model": other})
-    with pytest.raises(ConfigError, match="no batch normalisation"):
-        check_networks(config.model_copy(update={"networks": {"mel": network}}), SHAPES)
 
 
 def test_a_head_of_states_can_be_built_and_listened_to(finished_run):
@@ -120,13 +112,12 @@ def test_nothing_is_left_of_a_training_with_other_settings(finished_run, damagea
     assert damageable.contents() == finished_run.contents()
 
 
-@pytest.mark.parametrize("word", ["networks.mel.adapt=[{name: coral}]", "networks.mel.training.batch_norm=unlabeled"])
 @pytest.mark.parametrize("n_clips", [0, 1])
-def test_unlabeled_clips_that_are_not_there_stop_the_training_before_it_starts(damageable, monkeypatch, word, n_clips):
+def test_unlabeled_clips_that_are_not_there_stop_the_training_before_it_starts(damageable, monkeypatch, n_clips):
     monkeypatch.setattr(store.CachedFeature, "__len__", lambda feature: n_clips)
     monkeypatch.setattr(cross_validation, "_start_afresh", lambda *job: pytest.fail("started"))
     with pytest.raises(ConfigError, match=f"networks.mel learns from unlabeled clips, and demo has {n_clips}"):
-        train(damageable, word)
+        train(damageable, "networks.mel.adapt=[{name: coral}]")
 
 
 def keys(run, monkeypatch, *words: str) -> list[str]:
@@ -141,9 +132,7 @@ def keys(run, monkeypatch, *words: str) -> list[str]:
 ADAPT = "networks.mel.adapt=[{name: coral, args: {weight: %s}}]"
 
 
-@pytest.mark.parametrize(
-    "word", ["networks.mel.head=states", "networks.mel.training.batch_norm=unlabeled", ADAPT % 1, ADAPT % 2]
-)
+@pytest.mark.parametrize("word", ["networks.mel.head=states", ADAPT % 1, ADAPT % 2])
 def test_an_adaptation_and_a_head_are_part_of_a_folds_key(at_home, monkeypatch, word):
     ours, others = (keys(at_home, monkeypatch, *words) for words in ([word], [ADAPT % 3]))
     assert len({*ours, *others, *keys(at_home, monkeypatch)}) == 6  # two folds of each

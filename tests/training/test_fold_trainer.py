@@ -29,9 +29,7 @@ NETWORK = Network(
     training=Training(n_epochs=3, batch_size=8, learning_rate=0.01, ema_decay=0.8),
 )
 ADAPT = [Plugin(name="dann"), Plugin(name="coral"), Plugin(name="mean_teacher")]
-ADAPTING = NETWORK.model_copy(
-    update={"adapt": ADAPT, "training": NETWORK.training.model_copy(update={"batch_norm": "unlabeled"})}
-)
+ADAPTING = NETWORK.model_copy(update={"adapt": ADAPT})
 
 
 def write_feature(folder, rows: np.ndarray, **others: np.ndarray):
@@ -254,14 +252,6 @@ def test_fewer_unlabeled_clips_than_a_batch_are_drawn_again(job, rows, tmp_path)
     adapting = with_training(replace(job, network=ADAPTING, features=few), batch_size=16)
     network, _ = load_network(train_fold(adapting), CPU)
     assert all(torch.isfinite(tensor).all() for tensor in network.model.state_dict().values())
-
-
-def test_batch_norm_of_unlabeled_clips_changes_its_statistics_alone(job):
-    plain, _ = load_network(train_fold(job), CPU)
-    other, _ = load_network(train_fold(with_training(elsewhere(job, "other"), batch_norm="unlabeled")), CPU)
-    states = plain.model.state_dict(), other.model.state_dict()
-    changed = {name for name in states[0] if not torch.equal(states[0][name], states[1][name])}
-    assert changed == {name for name in states[0] if "running" in name or "tracked" in name}
 
 
 def test_a_batch_whose_loss_is_not_finite_is_skipped(job):

@@ -1,4 +1,4 @@
-"""Unlabeled clips: any model is listened to, batch normalisation takes their statistics, a line runs on it all."""
+"""Unlabeled clips: any model is listened to, a line runs on it all."""
 
 import numpy as np
 import pytest
@@ -15,25 +15,10 @@ from fakevoice.inference.inputs import list_sources
 from fakevoice.inference.predictor import Predictor
 from fakevoice.inference.recordings import answer
 from fakevoice.pipeline.runner import run_pipeline
-from fakevoice.training.batches import Standardizer
-from fakevoice.training.networks import TrainedNetwork
-from fakevoice.training.unlabeled_clips import Adaptation, batch_norms, estimate_batch_norm, last_linear, unlabeled_size
+from fakevoice.training.unlabeled_clips import Adaptation, last_linear, unlabeled_size
 
 SHAPES = {"aasist": (1, 8000), "rawnet": (1, 8000), "wav2vec2": (1, 8000)}  # of the models that take no spectrograms
 models = pytest.mark.parametrize("name", plugins.names("models"))
-
-
-class Feature:
-    """A cache in memory."""
-
-    def __init__(self, values: np.ndarray):
-        self.values = values.astype(np.float32)
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        return self.values[rows]
 
 
 def build(name: str, n_outputs: int) -> tuple[nn.Module, torch.Tensor]:
@@ -79,40 +64,11 @@ def test_a_quarter_of_the_batch_is_unlabeled(batch_size, expected):
     assert unlabeled_size(batch_size) == expected
 
 
-def network(model: nn.Module, mean: float = 1.0, deviation: float = 2.0) -> TrainedNetwork:
-    each = np.ones((3, 1), np.float32)
-    return TrainedNetwork(model, Standardizer("none", mean * each, deviation * each), torch.device("cpu"))
-
-
-@pytest.mark.parametrize("n_clips", [2, 128, 129, 300])
-def test_batch_norm_takes_the_mean_and_variance_of_the_clips(n_clips):
-    model = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Dropout(0.9), nn.Linear(12, 2))
-    model[0].running_mean += 100
-    model[0].num_batches_tracked += 10  # as after a training
-    weight = model[3].weight.detach().clone()
-    x = np.random.default_rng(0).normal(5, 3, (n_clips, 3, 4))
-    estimate_batch_norm(network(model), Feature(x))
-    assert model[0].running_mean.item() == pytest.approx((x.mean() - 1) / 2, abs=0.02)
-    assert model[0].running_var.item() == pytest.approx(x.var(ddof=1) / 4, rel=0.02)
-    assert torch.equal(model[3].weight, weight) and not model.training and not model[0].training
-
-
-def test_nothing_is_dropped_while_statistics_are_taken():
-    model = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm2d(1))
-    estimate_batch_norm(network(model), Feature(np.full((5, 3, 40), 7.0)))
-    assert (model[1].running_mean.item(), model[1].running_var.item()) == (3.0, 0.0)
-
-
-def test_a_model_without_batch_norm_is_refused():
-    with pytest.raises(ConfigError, match="no batch normalisation"):
-        batch_norms(nn.Linear(3, 2))
-
-
 ALL = "[{name: dann}, {name: coral}, {name: mean_teacher}]"
 
 
 def test_the_line_runs_on_states_and_unlabeled_clips(damageable):
-    words = ["networks.mel.head=states", f"networks.mel.adapt={ALL}", "networks.mfcc.training.batch_norm=unlabeled"]
+    words = ["networks.mel.head=states", f"networks.mel.adapt={ALL}"]
     config = load_config("demo", [*damageable.overrides, *words])
     earlier = set(damageable.paths.submissions.iterdir())
     run_pipeline(config)

@@ -2,5 +2,6 @@
 
 - `finished_run`: loads the artifacts of a run
 - `results`, `results_report`: scores by member, fold and group, as tables and as Markdown with charts
-- `exploration`: clips and spectra before any training; `domain_gap`: scenes compared with unlabeled clips
+- `exploration`: clips and spectra before any training
+- `separation`, `domain_gap`: scenes compared with unlabeled clips
 """

@@ -1,11 +1,10 @@
-"""How far the scenes lie from the unlabeled clips: their facts, what tells them apart, what the ensemble says of both.
+"""Domain gap of a finished run: how scenes differ from the unlabeled clips, and what the ensemble predicts for both.
 
-No label of an unlabeled or test clip is known to anybody here. `matching` asks similar things of a pilot, to draw
-better scenes; this module asks them of the finished run, to say what is left.
+No label of an unlabeled or test clip is used.
 """
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import soundfile
 from scipy.stats import rankdata
 
 from fakevoice.analysis.finished_run import Run, render_scene
+from fakevoice.analysis.separation import conditions, explain, held_out_log_odds
 from fakevoice.core.artifacts import read_array, read_json
 from fakevoice.core.errors import ArtifactError
 from fakevoice.core.random import Stream, generator
@@ -22,9 +22,7 @@ from fakevoice.ensemble.blend import STACK, Blend
 from fakevoice.features.extract import POOLED, pooled_names
 from fakevoice.features.store import CachedFeature
 from fakevoice.metrics.slices import auc_with_interval
-from fakevoice.scenes.draw import draw_scenes
-from fakevoice.scenes.matching import conditions, explain, held_out_log_odds
-from fakevoice.scenes.noise_bank import NoiseBank, noise_folds
+from fakevoice.scenes.noise_bank import noise_folds
 
 QUANTILES = {"p10": 0.1, "median": 0.5, "p90": 0.9}
 
@@ -66,8 +64,6 @@ def separate(run: Run, n_scenes: int = 1500) -> Separation:
 
     Raises:
         ArtifactError: fewer unlabeled clips than folds.
-
-    Source: two samples compared by a classifier: Lopez-Paz & Oquab, "Revisiting classifier two-sample tests", 2017.
     """
     clips, n_folds, seed = unlabeled_clips(run), run.config.folds.n_folds, run.config.seed
     if len(clips) < n_folds:
@@ -112,14 +108,6 @@ def compare_columns(scenes: np.ndarray, unlabeled: np.ndarray, names: list[str])
         found = np.quantile(values, list(QUANTILES.values()), axis=0)
         table[[f"{kind}_{name}" for name in QUANTILES]] = found.T
     return table.loc[(table["auc"] - 0.5).abs().sort_values(ascending=False, kind="stable").index]
-
-
-def as_configured(run: Run, n_scenes: int) -> Run:
-    """The run with scenes drawn anew by the config's own law, as they were before matching; for listening and facts."""
-    train = run.clips[run.clips["fold"].notna()].astype({"fold": int})
-    noises = NoiseBank.load(run.paths.stage("scenes")).table
-    scenes, voices = draw_scenes(train, noises, run.config, n_scenes)
-    return replace(run, scenes=scenes, voices=voices)
 
 
 def audit_scenes(run: Run, n_scenes: int = 60) -> tuple[pd.DataFrame, np.ndarray]:

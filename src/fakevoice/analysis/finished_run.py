@@ -19,6 +19,7 @@ from fakevoice.core.tables import CLIP_TEXT, SCENE_TEXT, VOICE_TEXT, read_table
 from fakevoice.data.clip_cache import open_clips
 from fakevoice.data.groups import first_group
 from fakevoice.metrics.slices import label_and_probability
+from fakevoice.scenes.draw import VOICE_GAIN_DB
 from fakevoice.scenes.noise_bank import NoiseBank
 from fakevoice.scenes.render import render_all
 
@@ -129,7 +130,7 @@ def _with_bands(table: pd.DataFrame, config: Config) -> pd.DataFrame:
     count, law = table["n_voices"].clip(upper=2), config.scenes
     few = count.map({0: "no voice", 1: "one voice", 2: "apart"})
     overlap_s = table["overlap_s"].where(table["overlap_s"] > 0)
-    widest_db = law.voice_gain_db[1] - law.voice_gain_db[0]
+    widest_db = VOICE_GAIN_DB[1] - VOICE_GAIN_DB[0]
     silent = np.where(count == 0, "no voice", "no noise")
     table["snr_band"] = _band(table["snr_db"], *law.snr_db, "dB", silent)
     table["overlap_band"] = _band(overlap_s, 0.0, config.clip_duration_s, "s", few)

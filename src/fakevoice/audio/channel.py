@@ -23,6 +23,7 @@ CODECS = {
     "opus": ("OGG", "OPUS"),
 }
 OPUS_RATES_HZ = (8000, 12000, 16000, 24000, 48000)  # all that the codec knows
+EQUALIZER_DB = 8.0  # spread of scenes' equalizers: microphones differ by as much
 N_SUPPORT = 8  # points of an equalizer's curve, evenly spaced over log-frequency
 FFT_STEP, N_LENGTHS = 4096, 64  # lengths are rounded up, so that what depends on them alone is there already
 Gain = Callable[[int], np.ndarray]  # n_fft → (n_fft // 2 + 1,) float32

@@ -79,11 +79,11 @@ def seek_part(path: str | Path, file: soundfile.SoundFile, part_s: tuple[float, 
         raise AudioError(path, "the part ends where it begins or before that")
     if start and start >= file.frames:
         raise AudioError(path, f"the part begins after the end, which is at {file.frames / file.samplerate:.3f} s")
-    go_to(file, start)
+    _go_to(file, start)
     return end - start, file.frames - start
 
 
-def go_to(file: soundfile.SoundFile, frame: int) -> None:
+def _go_to(file: soundfile.SoundFile, frame: int) -> None:
     """Be at a frame; a codec that cannot seek, as GSM 6.10, is at its start, and is read up to there."""
     if file.seekable():
         file.seek(frame)

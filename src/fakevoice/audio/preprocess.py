@@ -27,7 +27,7 @@ def read_clip(path: Path, config: Config) -> np.ndarray:
 def read_waveform(path: Path, config: Config) -> np.ndarray:
     """Decode a file as `read_clip` does, with neither trim nor fit: (n,) float32 of the file's own length."""
     most_s = max(LEAST_READ_S, 2 * config.clip_duration_s)
-    return read_audio(path, config.sample_rate_hz, most_s, mono=config.preprocessing.mono).waveform
+    return read_audio(path, config.sample_rate_hz, most_s).waveform
 
 
 def fitted(waveform: np.ndarray, config: Config) -> np.ndarray:

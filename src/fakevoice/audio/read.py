@@ -6,13 +6,12 @@ libsndfile decodes, soxr resamples.
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import soundfile
 import soxr
 
-from fakevoice.audio.decode import blocks, check_header, claims_more, count_frames, go_to, opened, reaches, seek_part
+from fakevoice.audio.decode import blocks, check_header, claims_more, count_frames, opened, reaches, seek_part
 from fakevoice.audio.files import split_part
 from fakevoice.core.errors import AudioError
 
@@ -21,8 +20,6 @@ SILENT_PEAK = 1e-4  # -80 dBFS
 FULL_SCALE, CLIPPED_SHARE = 0.999, 1e-3
 MAX_PEAK = 1e4  # no overshoot of a codec comes near; integers stored as floats do
 CANCELLED = 0.03  # the mean is 30 dB under the first channel: opposite polarity, not stereo width
-
-Mono = Literal["mean", "first", "loudest"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,17 +41,15 @@ class Recording:
     flags: tuple[str, ...]
 
 
-def read_audio(
-    path: str | Path, sample_rate_hz: int, max_duration_s: float = 30.0, *, mono: Mono = "mean"
-) -> Recording:
+def read_audio(path: str | Path, sample_rate_hz: int, max_duration_s: float = 30.0) -> Recording:
     """Decode one file, or a part of it, to a mono waveform.
+
+    Channels are averaged; where the average cancels (left = -right), the first channel is taken.
 
     Args:
         path: a file in any format that libsndfile reads; with a fragment, the part that `split_part` finds.
         sample_rate_hz: rate of the result.
         max_duration_s: the rest is not read, and the recording is flagged "cut".
-        mono: "mean" averages the channels, and takes the first one where the average cancels
-            (left = -right); "first" takes the first, "loudest" the one of most energy.
 
     Raises:
         AudioError: missing, unreadable, not audio, damaged, no samples, an impossible sample rate,
@@ -62,10 +57,10 @@ def read_audio(
     """
     file_path, part_s = split_part(path)
     with opened(file_path) as file:
-        return _decoded(path, file, part_s, sample_rate_hz, max_duration_s, mono)
+        return _decoded(path, file, part_s, sample_rate_hz, max_duration_s)
 
 
-def read_pcm(samples: bytes, source_rate_hz: int, n_channels: int, sample_rate_hz: int, *, mono: Mono) -> Recording:
+def read_pcm(samples: bytes, source_rate_hz: int, n_channels: int, sample_rate_hz: int) -> Recording:
     """Raw 16-bit little-endian samples, channels taking turns, as `read_audio` reads them from a WAV file.
 
     Raises:
@@ -76,7 +71,7 @@ def read_pcm(samples: bytes, source_rate_hz: int, n_channels: int, sample_rate_h
     try:
         with soundfile.SoundFile(io.BytesIO(samples), format="RAW", **layout) as file:
             check_header(name, file)
-            return _decoded(name, file, None, sample_rate_hz, len(samples), mono)
+            return _decoded(name, file, None, sample_rate_hz, len(samples))
     except soundfile.LibsndfileError as error:
         raise AudioError(name, error.error_string) from error
 
@@ -87,12 +82,11 @@ def _decoded(
     part_s: tuple[float, float] | None,
     sample_rate_hz: int,
     max_duration_s: float,
-    mono: Mono,
 ) -> Recording:
     rate_hz, n_channels = file.samplerate, file.channels
     n_asked, n_there = seek_part(path, file, part_s)
     n_kept = max(1, int(max_duration_s * rate_hz))
-    source = _read_mono(file, min(n_kept + 1, n_asked), mono)
+    source = _read_mono(file, min(n_kept + 1, n_asked))
     is_cut = len(source) > n_kept
     n_source = min(n_asked, n_there) if is_cut else len(source)
     is_truncated = n_source < min(n_asked, n_there) or (n_asked > n_there and claims_more(file))
@@ -149,25 +143,16 @@ def fix_length(waveform: np.ndarray, n_samples: int, offset: int = 0) -> np.ndar
 
 
 @np.errstate(over="ignore", invalid="ignore")  # samples that are no numbers are refused afterwards
-def _read_mono(file: soundfile.SoundFile, n_frames: int, mono: Mono) -> np.ndarray:
-    channel = _loudest(file, n_frames) if mono == "loudest" and file.channels > 1 else 0
-    ones, means = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
+def _read_mono(file: soundfile.SoundFile, n_frames: int) -> np.ndarray:
+    empty = np.zeros(0, np.float32)
+    if file.channels == 1:
+        return np.concatenate([empty, *(block[:, 0] for block in blocks(file, n_frames))])
+    firsts, means = [empty], [empty]
     for block in blocks(file, n_frames):
-        ones.append(block[:, channel].copy() if file.channels > 1 else block[:, 0])
-        if file.channels > 1 and mono == "mean":
-            means.append(block.mean(axis=1))
-    one, mean = np.concatenate(ones), np.concatenate(means)
-    return one if len(mean) == 0 or np.dot(mean, mean) < CANCELLED**2 * np.dot(one, one) else mean
-
-
-def _loudest(file: soundfile.SoundFile, n_frames: int) -> int:
-    """The channel of most energy; it is read twice, since memory must not grow with the channels."""
-    start = file.tell()
-    energy = np.zeros(file.channels)
-    for block in blocks(file, n_frames):
-        energy += np.square(block, dtype=np.float64).sum(axis=0)
-    go_to(file, start)
-    return int(energy.argmax())
+        firsts.append(block[:, 0].copy())  # a view would keep all channels in memory
+        means.append(block.mean(axis=1))
+    first, mean = np.concatenate(firsts), np.concatenate(means)
+    return first if np.dot(mean, mean) < CANCELLED**2 * np.dot(first, first) else mean
 
 
 def _checked_peak(path: str | Path, magnitude: np.ndarray, is_truncated: bool) -> float:

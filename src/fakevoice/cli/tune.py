@@ -1,6 +1,6 @@
 """./run.sh tune: searches values of config keys for the best out-of-fold score, each trial an experiment of its own.
 
-    ./run.sh tune --config voices stacker.n_leaves=3..31 stacker.l2=0.1..100:log ensemble.calibrator='identity|beta'
+    ./run.sh tune --config voices stacker.n_leaves=3..31 stacker.l2=0.1..100:log ensemble.calibrator='identity|platt'
 
 A study is what was searched and all else that the config says. It lies in `runs/<competition>/tune.db`, so that the
 same command goes on where it was.

@@ -42,7 +42,6 @@ class Data(Section):
 class Preprocessing(Section):
     """From a decoded file to a clip of exactly `clip_duration_s`, at `sample_rate_hz`."""
 
-    mono: Literal["mean", "first", "loudest"] = "mean"  # of the channels
     trim_db: PositiveFloat | None = None  # both ends are cut off where they lie this far under the loudest moment
     fit: Literal["start", "center", "repeat"] = "start"  # where zeros and cuts go, or the clip again instead of zeros
 
@@ -69,7 +68,6 @@ class Scenes(Section):
     n_scenes: int = Field(0, ge=0)  # of all folds together
     group_exponent: float = Field(0.0, ge=0, le=1)  # a group is heard as often as clips^this: 0 all alike, 1 by clip
     states: dict[str, float] = {}  # state → prior; priors sum to 1
-    voice_gain_db: Range = (-6.0, 6.0)  # each voice around the common level
     level_dbfs: Range = (-34.0, -15.0)  # RMS of the finished scene
     snr_db: Range = (0.0, 30.0)  # of the voices while somebody speaks, over the noise
     no_noise_probability: float = Field(0.15, ge=0, le=1)  # per scene with a voice
@@ -78,18 +76,14 @@ class Scenes(Section):
     gate_probability: float = Field(0.15, ge=0, le=1)  # the noise comes in bursts, with silence between
     event_probability: float = Field(0.3, ge=0, le=1)  # a second noise that comes and goes as a voice does
     room_probability: float = Field(0.4, ge=0, le=1)  # per voice
-    rt60_s: PositiveRange = (0.1, 0.8)  # in which the room's sound falls by 60 dB
     equalizer_probability: float = Field(0.7, ge=0, le=1)  # per voice
-    equalizer_db: float = Field(8.0, ge=0)  # twice the deviation of its random curve over log-frequency
     band_limit_probability: float = Field(0.4, ge=0, le=1)  # per voice
     band_limit_hz: PositiveRange = (2500.0, 8000.0)  # above which nothing is left
     resynthesis_probability: float = Field(0.33, ge=0, le=1)  # per fake voice: a real clip through a vocoder
     resynthesis_source: str = "real"  # class of the clips that go through a vocoder
     resynthesis_label: str = "fake"  # class that they become
     codec_probability: float = Field(0.4, ge=0, le=1)  # per scene: it passes through one of `codecs`
-    clipping_probability: float = Field(0.05, ge=0, le=1)  # per scene: its loudest .1 to 2 % are cut off
     container: str = ""  # codec of the files in which test clips come; every scene passes through it last
-    matched: bool = False  # more are drawn, and those kept that are like the unlabeled clips, where there are enough
     noises: list[str] = []  # of this and the next two: all that there are, where none is named
     vocoders: list[str] = []  # plug-ins, as noises are
     codecs: list[str] = []  # vorbis, mp3, opus, ulaw, alaw, gsm, adpcm
@@ -142,8 +136,6 @@ class Training(Section):
     ema_decay: float = Field(0.995, ge=0, lt=1)  # per step, of the running average of the weights, which is kept
     label_smoothing: float = Field(0.02, ge=0, lt=0.5)  # how far a target is drawn towards an even guess
     mean_subtraction: Literal["none", "band"] = "none"  # "band": each clip's mean per band, i.e. its channel
-    standardize: Literal["band", "dataset"] = "band"  # by mean and deviation of each band, or of all values together
-    batch_norm: Literal["train", "unlabeled"] = "train"  # whose statistics scoring uses: AdaBN where unlabeled
 
 
 class Network(Section):
@@ -163,11 +155,6 @@ class Network(Section):
     adapt: list[Plugin] = []  # of adaptation/
     training: Training = Training()  # of each fold
 
-    @property
-    def uses_unlabeled(self) -> bool:
-        """Whether training reads the unlabeled clips."""
-        return bool(self.adapt) or self.training.batch_norm == "unlabeled"
-
 
 class Stacker(Section):
     """LightGBM on pooled features and OOF logits."""
@@ -177,7 +164,6 @@ class Stacker(Section):
     n_leaves: int = Field(15, ge=2)  # of a tree, at most
     min_rows_per_leaf: int = Field(40, ge=1)  # scenes
     feature_fraction: float = Field(0.3, gt=0, le=1)  # columns that a tree may look at
-    row_fraction: float = Field(0.7, gt=0, le=1)  # scenes that a tree is fitted to
     l2: float = Field(10.0, ge=0)  # penalty on what a leaf says
     extra_trees: bool = False  # one threshold per column is tried, drawn at random: half the time for as many rounds
     n_bins: int = Field(255, ge=2)  # steps into which a column is divided, at most
@@ -190,8 +176,6 @@ class Ensemble(Section):
     penalty: float = Field(100.0, gt=0)  # L2, on intercepts and on what is added to one weight per member
     calibrator: str = "identity"  # of calibrators/; the blend calibrates by itself
     n_bootstrap: int = Field(500, ge=10)  # draws of groups behind each interval
-    discount_shortcuts: bool = True  # judge by scenes weighted so that how a voice was recorded tells no label
-    pseudo_share: float = Field(0.3, ge=0)  # weight of the simulated prior against what the unlabeled clips show
 
 
 class Board(Section):

@@ -107,7 +107,7 @@ def open_clips(clips: pd.DataFrame, audit: pd.DataFrame, cache: Path, raw: Path,
 def _decode_once(files: ClipFiles, content: list[str], cache: Path) -> ClipSamples:
     config, clips, paths = files.config, list(files.paths), list(files.paths.values())
     code = code_hash.digest_of(["data.clip_cache"], {})
-    settings = [config.sample_rate_hz, config.clip_duration_s, config.preprocessing.mono]
+    settings = [config.sample_rate_hz, config.clip_duration_s]
     folder = cache / f"clips-{digest([clips, content, code, settings])[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     artifacts.remove_temporaries(folder)

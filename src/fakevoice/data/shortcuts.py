@@ -30,12 +30,12 @@ FACTS = {
 REMEDIES = {
     "length": "one law of lengths for all voices, whatever the label",
     "level": "scenes.level_dbfs",
-    "peak": "scenes.level_dbfs, scenes.clipping_probability",
+    "peak": "scenes.level_dbfs",
     "silence": "edges are trimmed; scenes.noises and scenes.snr_db fill the pauses",
     "noise floor": "scenes.noises, scenes.snr_db, scenes.mined_noise_probability",
     "bandwidth": "scenes.band_limit_probability, scenes.band_limit_hz, scenes.codec_probability",
     "format": "sample_rate_hz, to which all are decoded in mono; scenes.band_limit_hz for what stays of the old rate",
-    "spectrum": "scenes.equalizer_probability, scenes.equalizer_db; scenes.group_exponent; "
+    "spectrum": "scenes.equalizer_probability; scenes.group_exponent; "
     "scenes.resynthesis_probability copies real voices as fake ones",
 }
 STRONG_AUC = 0.6

@@ -61,7 +61,7 @@ def scored_rows(
     Returns:
         (n_scenes,) int row numbers, as many of each fold as it has; some rows more than once, others never.
     """
-    if not (config.scenes.states and config.ensemble.discount_shortcuts):
+    if not config.scenes.states:
         return np.arange(len(scenes))
     weights = read_table(paths.stage("scenes") / "weights.csv", ("id",)).set_index("id")
     return resample_by_weight(scene_weights(scenes, voices, weights), fold, scenes["state"].to_numpy(str), config.seed)
@@ -96,7 +96,7 @@ def _shares(blend: Blend, paths: Paths, config: Config) -> Shares:
         return Shares(combinations, simulated, simulated, 0)
     chains = load_logits(paths, blend.members, "unlabeled", axis=2)  # (n_folds, n_clips, n_members, n_outputs)
     answers = blend.combination_probability(chains.reshape(-1, *chains.shape[2:]), combinations)
-    expected = estimate_shares(answers, simulated, config.ensemble.pseudo_share)
+    expected = estimate_shares(answers, simulated)
     return Shares(combinations, simulated, expected, chains.shape[1])
 
 
@@ -128,7 +128,7 @@ def _scores(probability: np.ndarray, target: np.ndarray, groups: np.ndarray, row
     """Score on the scenes as simulated, and on those judged by where they are others, with intervals."""
     measure, n_draws = plugins.load("metrics", config.metric).measure, config.ensemble.n_bootstrap
     conditions = {"oof": np.arange(len(target))}
-    if config.scenes.states and config.ensemble.discount_shortcuts:
+    if config.scenes.states:
         conditions["discounted"] = rows
     summary: dict = {"metric": config.metric}
     for name, chosen in conditions.items():
@@ -194,9 +194,8 @@ def _report(table: pd.DataFrame, by_fold: pd.DataFrame, summary: dict, config: C
     print(f"{config.metric} in each fold\n{pivot.to_string(float_format='{:.4f}'.format)}")
     simulated = bool(config.scenes.states)
     conditions = {"oof": "as simulated" if simulated else "on clips of groups that no model saw"}
-    if simulated and config.ensemble.discount_shortcuts:
-        conditions["discounted"] = "where how a voice was recorded tells no label, as in the table"
     if simulated:
+        conditions["discounted"] = "where how a voice was recorded tells no label, as in the table"
         conditions["expected"] = "on tests of few sources, counted as below: the score to expect"
     for name, condition in conditions.items():
         low, high = summary[f"{name}_low"], summary[f"{name}_high"]

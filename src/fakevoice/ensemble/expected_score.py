@@ -68,7 +68,7 @@ def replay_tests(
     Returns:
         N_REPLAYS times as many tests as `n_bootstrap` asks for.
     """
-    measure, weight = plugins.load("metrics", config.metric).measure, config.ensemble.pseudo_share
+    measure = plugins.load("metrics", config.metric).measure
     target, fold, combinations = scenes.target[rows], scenes.fold[rows], shares.combinations
     joint = scenes.combination_probability(combinations)[rows]
     heard, n_draws = shares.heard(target), N_REPLAYS * config.ensemble.n_bootstrap
@@ -77,7 +77,7 @@ def replay_tests(
     for drawn in track(tests, n_draws, "the score to expect", "tests"):
         unlabeled, test = np.split(drawn, [shares.n_counted])
         blend = scenes.blends[int(fold[drawn[0]])]
-        count = estimate_shares(joint[unlabeled], shares.simulated, weight)
+        count = estimate_shares(joint[unlabeled], shares.simulated)
         there = np.bincount(heard[unlabeled], minlength=len(count)) / len(unlabeled)
         adjusted = adjust(joint[test], count, shares.simulated)
         scores.append(measure(target[test], blend.probability_of_outputs(adjusted, combinations)))

@@ -13,11 +13,12 @@ from fakevoice.core.random import Stream, generator
 
 N_ITERATIONS = 500
 TOLERANCE = 1e-7
+PSEUDO_SHARE = 0.3  # weight of the simulated shares, as a fraction of the number of clips
 LEAST = 0.02  # no combination is ever held to be rarer
 CONCENTRATION = 20  # of a Dirichlet distribution: an output's share is off by some .11
 
 
-def estimate_shares(probability: np.ndarray, simulated: np.ndarray, pseudo_share: float) -> np.ndarray:
+def estimate_shares(probability: np.ndarray, simulated: np.ndarray, pseudo_share: float = PSEUDO_SHARE) -> np.ndarray:
     """Shares of each combination of labels by expectation maximisation, drawn towards the simulated ones.
 
     Source: Saerens, Latinne & Decaestecker, "Adjusting the outputs of a classifier to new a priori

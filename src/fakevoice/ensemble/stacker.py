@@ -23,6 +23,8 @@ from fakevoice.core.random import Stream, integer
 from fakevoice.data.leakage import hide_labels, refuse_hidden_labels
 from fakevoice.features.extract import pooled_names
 
+ROW_FRACTION = 0.7  # of the rows, drawn for each tree: bagging decorrelates the trees
+
 
 def column_names(config: Config) -> list[str]:
     """The stacker's columns: pooled statistics, then each network's logits."""
@@ -73,7 +75,7 @@ def fit_fold(
         "num_leaves": settings.n_leaves,
         "min_data_in_leaf": settings.min_rows_per_leaf,
         "feature_fraction": settings.feature_fraction,
-        "bagging_fraction": settings.row_fraction,
+        "bagging_fraction": ROW_FRACTION,
         "bagging_freq": 1,
         "lambda_l2": settings.l2,
         "extra_trees": settings.extra_trees,

@@ -155,17 +155,7 @@ class TensorBlend(nn.Module):
         return probability / probability.sum(dim=1, keepdim=True) if self.task == "multiclass" else probability
 
 
-def _isotonic(parameters: dict[str, Any], log_odds: torch.Tensor) -> torch.Tensor:
-    """The curve as the sum of its rises, each as far as it is climbed: no subtraction, so that no digit is lost."""
-    knots, heights = (torch.tensor(parameters[name], dtype=torch.float32) for name in ("logit", "calibrated"))
-    climbed = ((log_odds[:, None] - knots[:-1]) / knots.diff()).clamp(0, 1)  # (batch, n_knots - 1)
-    return heights[0] + (climbed * heights.diff()).sum(dim=1)
-
-
 CURVES: dict[str, Curve] = {  # calibrator → its `apply`, up to the sigmoid
-    "beta": lambda p, x: p["slope_one"] * F.logsigmoid(x) - p["slope_zero"] * F.logsigmoid(-x) + p["shift"],
     "identity": lambda p, x: x,
-    "isotonic": _isotonic,
     "platt": lambda p, x: p["scale"] * x + p["shift"],
-    "temperature": lambda p, x: p["scale"] * x,
 }

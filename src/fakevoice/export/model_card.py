@@ -6,6 +6,7 @@ from typing import Any
 
 from fakevoice.analysis.finished_run import Run
 from fakevoice.export.without_stacker import StandaloneNetworks
+from fakevoice.scenes.draw import RT60_S
 
 CONDITIONS = {
     "oof": "out of fold, as simulated",
@@ -96,7 +97,7 @@ def _limits(run: Run, facts: dict[str, Any]) -> Iterator[str]:
     yield "  channels and languages of another kind may get any probability."
     if law.states:
         codecs = ", ".join(law.codecs) or "all that there are"
-        yield f"- Scenes assume noise {_range(law.snr_db)} dB under the voices, rooms of {_range(law.rt60_s)} s"
+        yield f"- Scenes assume noise {_range(law.snr_db)} dB under the voices, rooms of {_range(RT60_S)} s"
         yield f"  reverberation, a level of {_range(law.level_dbfs)} dBFS, and these codecs: {codecs}."
         shares = run.metrics["shares"]
         heard = ", ".join(f"{output} {shares[output]['expected']:.3f}" for output in run.config.outputs)
@@ -108,7 +109,7 @@ def _limits(run: Run, facts: dict[str, Any]) -> Iterator[str]:
 def _preprocessing(run: Run) -> Iterator[str]:
     config, given = run.config, run.config.preprocessing
     yield "## Preprocessing\n"
-    yield f"Yours: decode, mono (`{given.mono}` of the channels), resample to {config.sample_rate_hz} Hz, float32 from"
+    yield f"Yours: decode, mono (mean of the channels), resample to {config.sample_rate_hz} Hz, float32 from"
     trim = f"cut off both ends where they lie {given.trim_db:g} dB under the loudest moment, " if given.trim_db else ""
     yield f"-1 to 1, {trim}bring to {config.n_samples:,} samples (`{given.fit}`: as the pipeline's preprocessing.fit)."
     yield "The example does the `mean` of channels, neither resamples nor trims, and fills up with zeros.\n"

@@ -88,8 +88,7 @@ class Listener:
         samples = bytes(self.kept[:whole_frames][-(window.end - window.start) * self.frame_bytes :])
         config, edges = self.predictor.config, (window.start / self.rate_hz, window.end / self.rate_hz)
         try:
-            mono = config.preprocessing.mono
-            heard = read_pcm(samples, self.rate_hz, self.n_channels, config.sample_rate_hz, mono=mono).waveform
+            heard = read_pcm(samples, self.rate_hz, self.n_channels, config.sample_rate_hz).waveform
         except AudioError as error:
             return Reply(*edges, window.is_whole, self._unknown(error.reason))
         return Reply(*edges, window.is_whole, self.predictor.score(features_of([fitted(heard, config)], config)))

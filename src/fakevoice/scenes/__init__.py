@@ -2,6 +2,5 @@
 
 - `noise_bank`: noises cut out of unlabeled clips; `generated_noises`: synthetic noises
 - `draw`: draws voices, noise, room and codec of every scene from one fold
-- `matching`: selects scenes that resemble the unlabeled clips
-- `simulate`: all of this for one config; `render`: a row of the scene table → waveform
+- `render`: a row of the scene table → waveform
 """

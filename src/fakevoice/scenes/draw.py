@@ -10,7 +10,7 @@ from collections import defaultdict
 import numpy as np
 import pandas as pd
 
-from fakevoice.audio.channel import CODECS
+from fakevoice.audio.channel import CODECS, EQUALIZER_DB
 from fakevoice.audio.synthesis.noise_shapes import MINED
 from fakevoice.core import plugins
 from fakevoice.core.config import Config
@@ -21,6 +21,10 @@ from fakevoice.core.random import Stream, generator
 from fakevoice.data.groups import group_chances
 
 MIN_VOICE_S, JOINT_S = 1.2, 0.15
+VOICE_GAIN_DB = (-6.0, 6.0)  # each voice around the common level
+RT60_S = (0.1, 0.8)  # small rooms to halls: time in which the reverberation falls by 60 dB
+CLIPPING_PROBABILITY = 0.05  # per scene
+CLIPPED = (0.001, 0.02)  # fraction of the samples of such a scene
 SCENE_COLUMNS = [
     "scene",
     "fold",
@@ -137,7 +141,7 @@ class _FoldPool:
             "event_db": round(rng.uniform(-15.0, 5.0), 2),
             "codec": _maybe(rng, law.codec_probability, lambda: str(rng.choice(self.codecs)), ""),
             "level_dbfs": round(rng.uniform(*law.level_dbfs), 2),
-            "clipped": round(_maybe(rng, law.clipping_probability, lambda: rng.uniform(0.001, 0.02), 0.0), 4),
+            "clipped": round(_maybe(rng, CLIPPING_PROBABILITY, lambda: rng.uniform(*CLIPPED), 0.0), 4),
         }
         return row, voices
 
@@ -155,12 +159,12 @@ class _FoldPool:
             "slot": slot,
             "label": label,
             "vocoder": str(rng.choice(self.vocoders)) if copied else "",
-            "gain_db": round(rng.uniform(*law.voice_gain_db), 2),
+            "gain_db": round(rng.uniform(*VOICE_GAIN_DB), 2),
             "offset_s": round(rng.uniform(0.0, self.clip_duration_s - duration_s), 3),
             "duration_s": round(duration_s, 3),
             "start": round(rng.random(), 4),
-            "rt60_s": round(_maybe(rng, law.room_probability, lambda: rng.uniform(*law.rt60_s), 0.0), 3),
-            "equalizer_db": _maybe(rng, law.equalizer_probability, lambda: law.equalizer_db, 0.0),
+            "rt60_s": round(_maybe(rng, law.room_probability, lambda: rng.uniform(*RT60_S), 0.0), 3),
+            "equalizer_db": _maybe(rng, law.equalizer_probability, lambda: EQUALIZER_DB, 0.0),
             "band_limit_hz": round(
                 _maybe(rng, law.band_limit_probability, lambda: rng.uniform(*law.band_limit_hz), 0.0)
             ),

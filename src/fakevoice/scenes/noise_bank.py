@@ -1,8 +1,6 @@
-"""The noises that scenes are laid into, each heard in the scenes of one fold; here those that are mined.
+"""Noise bank: background noises for scenes, each used in the scenes of a single fold.
 
-Mined are the parts of the unlabeled clips in which nothing voice-like is heard. Parts without any pitch are found by
-their sound alone (`mine_noises`); whole clips of dogs, sirens or engines take somebody who can tell them from voices,
-and are added when such a judge is there (`with_whole_clips`).
+Noises are generated (`generated_noises`) or mined: segments of unlabeled clips in which no pitch is detected.
 """
 
 from collections.abc import Sequence
@@ -106,26 +104,6 @@ def mine_noises(clips: pd.DataFrame, folder: Path, sample_rate_hz: int, n_folds:
         for start_s, segment in its_own
     ]
     return NoiseBank.join(segments)
-
-
-def with_whole_clips(
-    bank: NoiseBank, clips: pd.DataFrame, chosen: np.ndarray, folder: Path, sample_rate_hz: int, n_folds: int
-) -> NoiseBank:
-    """The bank with some unlabeled clips as a whole, in place of their segments.
-
-    Args:
-        clips: clip table; `chosen` counts its rows of the split ``unlabeled``.
-        chosen: (n,) int.
-    """
-    unlabeled = clips[clips["split"] == "unlabeled"]
-    whole = set(unlabeled["id"].iloc[chosen])
-    kept, fold = [row for row in bank.table.itertuples() if row.clip not in whole], noise_folds(len(unlabeled), n_folds)
-    found = [(row.kind, row.clip, row.start_s, row.fold, bank[row.segment]) for row in kept]
-    for index in remote_cache.ahead(chosen, lambda index: [folder / unlabeled["path"].iloc[index]]):
-        waveform = read_audio(folder / unlabeled["path"].iloc[index], sample_rate_hz).waveform
-        if rms(waveform) > MIN_RMS:
-            found.append((MINED, unlabeled["id"].iloc[index], 0.0, int(fold[index]), waveform / rms(waveform)))
-    return NoiseBank.join(found)
 
 
 def _all_voiceless(searches: list[_Search]) -> list[list[tuple[float, np.ndarray]]]:

@@ -115,7 +115,7 @@ def _noise(name: str, band_limit_hz: float, bank: NoiseBank, config: Config, rng
     else:
         start = rng.integers(len(recorded) - config.n_samples + 1)
         noise = recorded[start : start + config.n_samples]
-        gains.append(channel.equalizer(config.sample_rate_hz, config.scenes.equalizer_db, rng))
+        gains.append(channel.equalizer(config.sample_rate_hz, channel.EQUALIZER_DB, rng))
     if band_limit_hz:
         gains.append(channel.band(config.sample_rate_hz, band_limit_hz, 0.0))
     return _unit(channel.filtered(noise, gains)) if gains else noise

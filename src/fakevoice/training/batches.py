@@ -48,7 +48,7 @@ class Standardizer:
     Attributes:
         mean_subtraction: ``"band"`` subtracts each clip's own mean per band first (cepstral mean
             subtraction, Atal 1974), which removes any fixed channel; ``"none"`` keeps it.
-        mean, deviation: (n_bands, 1) float32 of each band, or (1, 1) of all values together.
+        mean, deviation: (n_bands, 1) float32.
     """
 
     mean_subtraction: str
@@ -61,9 +61,8 @@ class Standardizer:
         """Statistics over at most some thousand evenly chosen rows."""
         settings, sample = network.training, rows[:: max(1, len(rows) // SAMPLE_FOR_STATISTICS)]
         x = _visible(feature.take(sample), network.crop, settings.mean_subtraction)  # (n, bands, frames)
-        axes = (0, 2) if settings.standardize == "band" else (0, 1, 2)
-        mean = x.mean(axis=axes, dtype=np.float64).reshape(-1, 1).astype(np.float32)
-        deviation = x.std(axis=axes, dtype=np.float64).reshape(-1, 1).astype(np.float32)
+        mean = x.mean(axis=(0, 2), dtype=np.float64).reshape(-1, 1).astype(np.float32)
+        deviation = x.std(axis=(0, 2), dtype=np.float64).reshape(-1, 1).astype(np.float32)
         deviation = np.maximum(deviation, 1e-3)  # silence has none
         return cls(settings.mean_subtraction, mean, deviation, network.crop)
 

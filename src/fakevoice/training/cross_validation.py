@@ -24,7 +24,7 @@ from fakevoice.training.batches import WAVEFORM, build_augmentation, cropped_sha
 from fakevoice.training.fold_trainer import FoldJob, train_fold
 from fakevoice.training.networks import choose_device, load_network, score_rows, starting_weights
 from fakevoice.training.precision import with_precision
-from fakevoice.training.unlabeled_clips import MIN_CLIPS, batch_norms, last_linear
+from fakevoice.training.unlabeled_clips import MIN_CLIPS, last_linear
 from fakevoice.training.warm_start import check_warm_start, weight_files
 
 N_ROWS_LOOKED_AT = 4096  # for a column that tells the label
@@ -51,8 +51,6 @@ def check_networks(config: Config, shapes: dict[str, tuple[int, ...]]) -> None:
         model = build(shape, n_columns, **network.model.args)
         if network.adapt:
             last_linear(model, n_columns)
-        if network.training.batch_norm == "unlabeled":
-            batch_norms(model)
         _check_plugins(network, config, shape, where)
 
 
@@ -163,13 +161,13 @@ def _with_precision(name: str, config: Config, features: dict[str, Path], target
 
 
 def _check_unlabeled(config: Config, features: dict[str, Path]) -> None:
-    adapting = {name: network for name, network in config.networks.items() if network.uses_unlabeled}
+    adapting = {name: network for name, network in config.networks.items() if network.adapt}
     for name, network in adapting.items():
         n_clips = len(CachedFeature(features[network.feature], "unlabeled"))
         if n_clips < MIN_CLIPS:
             raise ConfigError(
                 f"networks.{name} learns from unlabeled clips, and {config.competition} has {n_clips} of them: "
-                "take out adapt, and training.batch_norm=unlabeled"
+                "take out adapt"
             )
 
 

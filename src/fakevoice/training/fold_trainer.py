@@ -45,7 +45,7 @@ from fakevoice.training.batches import (
 from fakevoice.training.loop import TrainingLoop, running_average
 from fakevoice.training.loss import Objective
 from fakevoice.training.networks import TrainedNetwork, build_model, choose_device, save_network, score_rows, start_from
-from fakevoice.training.unlabeled_clips import MIN_CLIPS, estimate_batch_norm, unlabeled_size
+from fakevoice.training.unlabeled_clips import MIN_CLIPS, unlabeled_size
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 N_WATCHED = 1000  # held-out scenes behind a point of the learning curve, so that looking costs little (LOG.md)
@@ -129,8 +129,6 @@ def _save_progress(job: FoldJob, fit: TrainingLoop, curve: list[dict[str, float]
 
 
 def _finish(job: FoldJob, network: TrainedNetwork, data: "_Data") -> None:
-    if job.network.training.batch_norm == "unlabeled":
-        estimate_batch_norm(network, data.unlabeled.feature)
     path, states = job.folder / WEIGHTS, head_states(job.network, job.config)
     save_network(path, network, job.network, data.clips.feature.shape, job.config.outputs, states)
     (job.folder / CHECKPOINT).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Learns from the unlabeled clips, which come from the test's environment, during and after the training of a fold.
+"""Learns from the unlabeled clips, which come from the test's environment, during the training of a fold.
 
 The scenes only imitate that environment; what differs between the two costs score. Clips of the test
 itself are never used.
@@ -6,15 +6,12 @@ itself are never used.
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import nn
 
 from fakevoice.core import plugins
 from fakevoice.core.config_sections import Plugin
 from fakevoice.core.errors import ConfigError
-from fakevoice.features.store import CachedFeature
-from fakevoice.training.networks import SCORING_BATCH, TrainedNetwork, to_device
 
 UNLABELED_SHARE = 0.25  # unlabeled clips beside each labelled one
 MIN_CLIPS = 2  # fewer have neither variance nor covariance
@@ -69,32 +66,3 @@ def last_linear(model: nn.Module, n_columns: int) -> nn.Linear:
     if not layers or layers[-1].out_features != n_columns:
         raise ConfigError(f"{type(model).__name__} does not end in a linear layer, whose input adapt could compare")
     return layers[-1]
-
-
-def batch_norms(model: nn.Module) -> list[nn.Module]:
-    """All layers of batch normalisation.
-
-    Raises:
-        ConfigError: there are none.
-    """
-    layers = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    if not layers:
-        raise ConfigError(f"{type(model).__name__} has no batch normalisation for training.batch_norm=unlabeled")
-    return layers
-
-
-@torch.no_grad()
-def estimate_batch_norm(network: TrainedNetwork, clips: CachedFeature) -> None:
-    """Replace means and variances of batch normalisation by those of the unlabeled clips.
-
-    Source: Li et al., "Revisiting batch normalization for practical domain adaptation", ICLR workshops 2017.
-    """
-    network.model.eval()
-    for layer in batch_norms(network.model):
-        layer.reset_running_stats()
-        layer.momentum = None  # the plain mean over batches
-        layer.train()
-    n_batches = -(-len(clips) // SCORING_BATCH)
-    for rows in np.array_split(np.arange(len(clips)), n_batches):  # of nearly equal size, since they count the same
-        network.model(to_device(network.standardizer(clips.take(rows))[:, None], network.device))
-    network.model.eval()

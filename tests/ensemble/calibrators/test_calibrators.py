@@ -4,14 +4,14 @@ import json
 
 import numpy as np
 import pytest
-from scipy.special import expit, log_expit
-from scipy.special import logit as log_odds
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
 from fakevoice.core.errors import FakevoiceError
 from fakevoice.core.plugins import load, names
-from fakevoice.ensemble.calibration import PROBABILITY_FLOOR, smoothed_target
+from fakevoice.ensemble.calibration import PROBABILITY_FLOOR
+from fakevoice.ensemble.calibrators import platt
 
 CALIBRATORS = names("calibrators")
 FITTED = [name for name in CALIBRATORS if name != "identity"]
@@ -128,65 +128,27 @@ def test_identity_is_the_sigmoid():
     assert load("calibrators", "identity").apply({}, np.array([-1.0, 0.0, 2.0])) == pytest.approx(expit([-1, 0, 2]))
 
 
-@pytest.mark.parametrize("name, expected", [("temperature", (1 / 3.5, 0)), ("platt", (1 / 3.5, -2 / 3.5))])
-def test_line_is_found(name, expected):
-    logit, label = simulate(10, n_clips=40_000, shift=2.0 if name == "platt" else 0.0)
-    found = load("calibrators", name).fit(logit, label)
-    assert (found["scale"], found.get("shift", 0)) == pytest.approx(expected, abs=0.02)
+def test_platt_finds_the_line():
+    logit, label = simulate(10, n_clips=40_000, shift=2.0)
+    found = platt.fit(logit, label)
+    assert (found["scale"], found["shift"]) == pytest.approx((1 / 3.5, -2 / 3.5), abs=0.02)
 
 
-@pytest.mark.parametrize("name", ["temperature", "platt", "beta"])
-def test_as_scikit_learn(name):
+def test_platt_as_scikit_learn():
     logit, label = simulate(11, n_clips=1000, scale=1.3, shift=0.4)
-    target = smoothed_target(label)
-    features = np.column_stack([log_expit(logit), -log_expit(-logit)]) if name == "beta" else logit[:, None]
+    target = platt.smoothed_target(label)
     # A soft target is the same clip twice, once with each label.
-    reference = LogisticRegression(C=1e9, fit_intercept=name != "temperature", tol=1e-8, max_iter=1000)
+    reference = LogisticRegression(C=1e9, tol=1e-8, max_iter=1000)
     weight = np.concatenate([target, 1 - target])
-    reference.fit(np.vstack([features, features]), np.repeat([1, 0], len(label)), sample_weight=weight)
-    found = load("calibrators", name).fit(logit, label)
-    expected = [*reference.coef_[0], *np.atleast_1d(reference.intercept_)][: len(found)]
-    assert list(found.values()) == pytest.approx(expected, abs=1e-3)
+    reference.fit(np.tile(logit, 2)[:, None], np.repeat([1, 0], len(label)), sample_weight=weight)
+    found = platt.fit(logit, label)
+    expected = (reference.coef_.item(), reference.intercept_.item())
+    assert (found["scale"], found["shift"]) == pytest.approx(expected, abs=1e-3)
 
 
-@pytest.mark.parametrize("name", ["temperature", "platt", "beta"])
-def test_slope_is_never_negative(name):
+def test_slope_of_platt_is_never_negative():
     logit, label = simulate(12)
-    parameters = load("calibrators", name).fit(logit, 1 - label)
-    assert [value for key, value in parameters.items() if key != "shift"] == [0.0] * (2 if name == "beta" else 1)
-    share = 0.5 if name == "temperature" else smoothed_target(1 - label).mean()
-    assert load("calibrators", name).apply(parameters, logit) == pytest.approx(np.full(len(logit), share), abs=1e-5)
-
-
-def test_beta_mends_what_a_line_cannot():
-    rng = np.random.default_rng(13)
-    logit = rng.normal(0, 4, 40_000)
-    truth = log_expit(logit) - 0.15 * log_expit(-logit) + 0.3  # too sure of ones only
-    label = (rng.random(40_000) < expit(truth)).astype(int)
-    beta, platt = (load("calibrators", name) for name in ("beta", "platt"))
-    assert list(beta.fit(logit, label).values()) == pytest.approx([1, 0.15, 0.3], abs=0.1)
-    assert ece(label, beta.apply(beta.fit(logit, label), logit)) < 0.01
-    assert ece(label, platt.apply(platt.fit(logit, label), logit)) > 0.02
-
-
-class TestIsotonic:
-    def test_blocks_by_hand(self):
-        logit, label = np.arange(12.0), np.array([0, 0, 0, 1, 0, 1, 0, 1, 1, 1, 1, 1])
-        parameters = load("calibrators", "isotonic").fit(logit, label)
-        assert parameters["logit"][1:-1] == [1.0, 4.5, 9.0]  # pooled: 0-2, 3-6 and 7-11
-        share = np.array([1 / 14, 0.5, 13 / 14])
-        assert parameters["calibrated"][1:-1] == pytest.approx(log_odds(share))
-
-    def test_equal_logits_are_one_point(self):
-        logit, label = np.repeat([0.0, 1.0, 2.0], 4), np.array([0, 0, 0, 1, 0, 1, 0, 1, 1, 1, 0, 1])
-        isotonic = load("calibrators", "isotonic")
-        probability = isotonic.apply(isotonic.fit(logit, label), np.array([0.0, 1.0, 2.0]))
-        assert probability == pytest.approx([0.25, 0.5, 0.75])
-
-    def test_order_inside_a_block_survives(self):
-        logit, label = simulate(14)
-        isotonic = load("calibrators", "isotonic")
-        parameters = isotonic.fit(logit, label)
-        assert len(parameters["logit"]) < 200
-        probability = isotonic.apply(parameters, np.sort(logit))
-        assert np.diff(probability).min() > 0
+    parameters = platt.fit(logit, 1 - label)
+    assert parameters["scale"] == 0.0
+    share = platt.smoothed_target(1 - label).mean()
+    assert platt.apply(parameters, logit) == pytest.approx(np.full(len(logit), share), abs=1e-5)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from fakevoice.metrics.checks import mean_over_outputs
+from fakevoice.metrics.roc import error_rates
 
 GREATER_IS_BETTER = False
 
@@ -29,14 +30,8 @@ def measure(label: np.ndarray, probability: np.ndarray) -> float:
 
 
 def _eer(label: np.ndarray, probability: np.ndarray) -> float:
-    n_ones = np.count_nonzero(label)
-    n_zeros = len(label) - n_ones
-    if not n_ones or not n_zeros:
+    if label.all() or not label.any():
         return float("nan")
-    order = np.argsort(-probability)
-    ends_tie = np.append(np.diff(probability[order]) != 0, True)
-    n_accepted = np.append(0, np.flatnonzero(ends_tie) + 1)
-    n_hits = np.append(0, np.cumsum(label[order])[ends_tie])
-    false_alarm_rate, miss_rate = (n_accepted - n_hits) / n_zeros, 1 - n_hits / n_ones
+    false_alarm_rate, miss_rate = error_rates(label, probability)
     # The difference rises from -1 to 1, strictly: the curve crosses zero once.
     return float(np.interp(0.0, false_alarm_rate - miss_rate, false_alarm_rate))

@@ -4,6 +4,7 @@ import numpy as np
 
 from fakevoice.core.errors import FakevoiceError
 from fakevoice.metrics.checks import mean_over_outputs
+from fakevoice.metrics.roc import error_rates
 
 GREATER_IS_BETTER = False
 # The cost model of ASVspoof 2019, from its evaluation plan.
@@ -55,15 +56,9 @@ def measure(
 
 
 def _min_cost(spoof: np.ndarray, probability: np.ndarray, cost_miss: float, cost_fa: float) -> float:
-    n_spoof = np.count_nonzero(spoof)
-    n_bona_fide = len(spoof) - n_spoof
-    if not n_spoof or not n_bona_fide:
+    if spoof.all() or not spoof.any():
         return float("nan")
-    # Refused from the most suspicious clip on: nobody, then tie after tie, then everybody.
-    order = np.argsort(-probability)
-    ends_tie = np.append(np.diff(probability[order]) != 0, True)
-    n_refused = np.append(0, np.flatnonzero(ends_tie) + 1)
-    n_caught = np.append(0, np.cumsum(spoof[order])[ends_tie])
-    miss_rate, false_alarm_rate = (n_refused - n_caught) / n_bona_fide, 1 - n_caught / n_spoof
+    # A bona fide clip that is taken for a spoof is a miss of the tandem, a spoof that is not is its false alarm.
+    miss_rate, false_alarm_rate = error_rates(spoof, probability)
     cost = cost_miss * miss_rate + cost_fa * false_alarm_rate
     return float(cost.min() / min(cost_miss, cost_fa))

@@ -1,11 +1,11 @@
-"""Matching finds what was planted, blames the right condition, and leaves the shares of states and folds alone."""
+"""The classifier finds planted differences, and the right condition explains them."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from fakevoice.analysis import separation
 from fakevoice.core.config import load_config
-from fakevoice.scenes import matching
 from fakevoice.scenes.draw import draw_scenes
 
 N_FOLDS, RATE = 2, 16_000
@@ -24,7 +24,7 @@ def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def table(tables) -> pd.DataFrame:
-    return matching.conditions(*tables)
+    return separation.conditions(*tables)
 
 
 def columns_of(n_rows: int, seed: int, shift: float = 0.0) -> np.ndarray:
@@ -34,11 +34,11 @@ def columns_of(n_rows: int, seed: int, shift: float = 0.0) -> np.ndarray:
     return columns
 
 
-def told_apart(pilot: np.ndarray, unlabeled: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Log-odds of pilot scenes and of unlabeled clips."""
-    is_unlabeled = np.repeat([False, True], [len(pilot), len(unlabeled)])
-    fold = np.concatenate([np.arange(len(pilot)), np.arange(len(unlabeled))]) % 5
-    log_odds = matching.held_out_log_odds(np.concatenate([pilot, unlabeled]), is_unlabeled, fold, seed)
+def told_apart(scene_columns: np.ndarray, unlabeled: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Log-odds of scenes and of unlabeled clips."""
+    is_unlabeled = np.repeat([False, True], [len(scene_columns), len(unlabeled)])
+    fold = np.concatenate([np.arange(len(scene_columns)), np.arange(len(unlabeled))]) % 5
+    log_odds = separation.held_out_log_odds(np.concatenate([scene_columns, unlabeled]), is_unlabeled, fold, seed)
     return log_odds[~is_unlabeled], log_odds[is_unlabeled]
 
 
@@ -71,42 +71,21 @@ def test_rows_of_a_fold_are_asked_about_together():
     is_unlabeled = (rng.random(100) < 0.5)[source]
     columns = rng.normal(size=(100, 6)).astype(np.float32)[source]
     together, apart = (
-        matching.held_out_log_odds(columns, is_unlabeled, fold % 4, 0) for fold in (source, np.arange(800))
+        separation.held_out_log_odds(columns, is_unlabeled, fold % 4, 0) for fold in (source, np.arange(800))
     )
     assert auc_of(together[~is_unlabeled], together[is_unlabeled]) < 0.65
     assert auc_of(apart[~is_unlabeled], apart[is_unlabeled]) > 0.9
 
 
-def test_pilot_scenes_that_sound_like_unlabeled_clips_score_higher():
-    pilot = np.concatenate([columns_of(200, 0), columns_of(100, 2, shift=4.0)])
-    scenes, _ = told_apart(pilot, columns_of(100, 1, shift=4.0))
+def test_scenes_that_sound_like_unlabeled_clips_score_higher():
+    scene_columns = np.concatenate([columns_of(200, 0), columns_of(100, 2, shift=4.0)])
+    scenes, _ = told_apart(scene_columns, columns_of(100, 1, shift=4.0))
     assert np.median(scenes[200:]) > np.median(scenes[:200]) + 2
 
 
 def test_same_seed_same_log_odds_other_seed_others():
     first, second, other = (told_apart(columns_of(80, 0), columns_of(40, 1), seed)[0] for seed in (0, 0, 1))
     assert np.array_equal(first, second) and not np.array_equal(first, other)
-
-
-def test_a_voice_is_heard_where_the_pilot_had_one():
-    pilot, voiced = columns_of(200, 0), np.arange(200) % 5 > 0
-    pilot[voiced, ::2] += 4
-    unlabeled = columns_of(40, 1)
-    unlabeled[:20, ::2] += 4
-    probability = matching.voice_probability(pilot, voiced, unlabeled, seed=0)
-    assert (probability[:20] > 0.6).all() and (probability[20:] < 0.4).all()
-
-
-def test_a_clip_is_described_by_its_sound_not_its_rate():
-    rng = np.random.default_rng(0)
-    for rate_hz in (8_000, 16_000, 32_000):
-        time_s = np.arange(2 * rate_hz) / rate_hz
-        buzz = sum(np.sin(2 * np.pi * k * 140 * time_s) for k in range(1, 12)).astype(np.float32)
-        hiss = rng.standard_normal(2 * rate_hz).astype(np.float32)
-        loud, quiet, other = (matching.describe(w, rate_hz) for w in (buzz, buzz / 10, hiss))
-        assert loud.dtype == np.float32 and loud.shape == (353,) and np.isfinite(loud).all()
-        assert not np.array_equal(loud, quiet) and not np.array_equal(loud, other)
-        assert np.isfinite(matching.describe(np.zeros(2 * rate_hz, np.float32), rate_hz)).all()
 
 
 def test_conditions_say_what_was_drawn(tables, table):
@@ -141,68 +120,33 @@ def test_every_drawn_value_has_a_bin(tables, table):
     assert table.drop(columns="snr_db")[voiced.to_numpy()].notna().all(axis=None)
     assert table.loc[(voiced & noisy).to_numpy(), "snr_db"].notna().all()
     assert {"noise_active", "noise_band_limit_hz", "clipped", "rt60_s"} <= set(table) and table.shape[1] == len(
-        matching.BINS
+        separation.BINS
     ) + 3
 
 
 def test_the_planted_condition_gets_the_largest_weight(tables, table):
     log_odds = np.random.default_rng(0).normal(-2, 0.5, len(table)) + 3 * (table["codec"] == "gsm").to_numpy()
-    explained = matching.explain(table, tables[0]["state"], log_odds)
+    explained = separation.explain(table, tables[0]["state"], log_odds)
     assert explained.idxmax() == "codec=gsm" and explained.max() > 1.0
     assert explained.drop("codec=gsm").max() < 0.4 * explained.max()
 
 
 def test_what_a_state_sounds_like_weighs_nothing(tables, table):
     is_two = tables[0]["state"].str.contains("+", regex=False).to_numpy()
-    explained = matching.explain(table, tables[0]["state"], np.where(is_two, 3.0, -3.0))
+    explained = separation.explain(table, tables[0]["state"], np.where(is_two, 3.0, -3.0))
     assert explained.abs().max() < 1e-9  # two voices last longer, and are not to become frequent for it
-    unaware = matching.explain(table, pd.Series("any", index=tables[0].index), np.where(is_two, 3.0, -3.0))
+    unaware = separation.explain(table, pd.Series("any", index=tables[0].index), np.where(is_two, 3.0, -3.0))
     assert unaware.abs().max() > 1.0
 
 
 def test_one_sure_scene_is_no_more_than_a_likely_one(tables, table):
-    odds = np.where(table["codec"] == "gsm", 2 * matching.MAX_LOG_ODDS, 0.0)
-    sure, surer = (matching.explain(table, tables[0]["state"], k * odds) for k in (1, 100))
+    odds = np.where(table["codec"] == "gsm", 2 * separation.MAX_LOG_ODDS, 0.0)
+    sure, surer = (separation.explain(table, tables[0]["state"], k * odds) for k in (1, 100))
     pd.testing.assert_series_equal(sure, surer)
 
 
 def test_a_condition_seen_once_is_hardly_believed():
     table = pd.DataFrame({"codec": ["rare"] + ["frequent", "other"] * 100})
     state, log_odds = pd.Series("real", index=table.index), np.array([4.0] + [4.0, -4.0] * 100)
-    explained = matching.explain(table, state, log_odds)
+    explained = separation.explain(table, state, log_odds)
     assert 0 < explained["codec=rare"] < 0.2 and explained["codec=frequent"] > 1.0
-
-
-def test_log_weights_add_up_and_what_was_never_seen_weighs_nothing():
-    explained = pd.Series({"codec=gsm": 1.5, "noise=rain": -0.5, "noise=hum": 0.25})
-    table = pd.DataFrame({"codec": ["gsm", "gsm", "new", None], "noise": ["rain", "hum", "rain", "never"]})
-    assert matching.log_weights(table, explained).tolist() == [1.0, 1.75, -0.5, 0.0]
-
-
-def shares(scenes: pd.DataFrame) -> pd.DataFrame:
-    return pd.crosstab(scenes["fold"], scenes["state"])
-
-
-@pytest.mark.parametrize("n_scenes", [100, 400, 1200])
-def test_every_fold_and_state_keeps_its_share(tables, n_scenes):
-    scenes, _ = tables
-    of_one_state = np.where(scenes["state"] == "fake", 5.0, 0.0)  # may not push others out
-    chosen = matching.choose(scenes, of_one_state, n_scenes, seed=0)
-    assert (np.diff(chosen) > 0).all() and abs(len(chosen) - n_scenes) <= 6
-    off = shares(scenes.iloc[chosen]) - shares(scenes) * n_scenes / len(scenes)
-    assert off.abs().max(axis=None) <= 0.5
-
-
-def test_scenes_are_chosen_by_their_weight():
-    n = 30_000
-    kind = np.random.default_rng(0).integers(0, 3, n)
-    scenes = pd.DataFrame({"fold": 0, "state": ["real"] * n})
-    chosen = matching.choose(scenes, np.log([1.0, 2.0, 4.0])[kind], n // 30, seed=0)  # few, so that none runs out
-    expected = len(chosen) * np.array([1, 2, 4]) / 7
-    assert ((np.bincount(kind[chosen]) - expected) ** 2 / expected).sum() < 13.8  # 2 degrees of freedom, p = 0.001
-
-
-def test_same_seed_same_choice_other_seed_another(tables):
-    weight = np.zeros(len(tables[0]))
-    first, second, other = (matching.choose(tables[0], weight, 300, seed).tolist() for seed in (0, 0, 1))
-    assert first == second != other
