@@ -4,6 +4,8 @@ libsndfile decodes, soxr resamples.
 """
 
 import io
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,7 +14,15 @@ import numpy as np
 import soundfile
 import soxr
 
-from fakevoice.audio.decode import blocks, check_header, claims_more, count_frames, go_to, opened, reaches, seek_part
+from fakevoice.audio.decode import (
+    ForwardReader,
+    check_header,
+    claims_more,
+    count_frames,
+    frames_of_part,
+    opened,
+    reaches,
+)
 from fakevoice.audio.files import split_part
 from fakevoice.core.errors import AudioError
 
@@ -20,6 +30,7 @@ SHORT_S = 0.1
 SILENT_PEAK = 1e-4  # -80 dBFS
 FULL_SCALE, CLIPPED_SHARE = 0.999, 1e-3
 MAX_PEAK = 1e4  # no overshoot of a codec comes near; integers stored as floats do
+MAX_KEPT = 2**24  # samples over all channels that `read_parts` keeps: 64 MB
 CANCELLED = 0.03  # the mean is 30 dB under the first channel: opposite polarity, not stereo width
 
 Mono = Literal["mean", "first", "loudest"]
@@ -62,7 +73,34 @@ def read_audio(
     """
     file_path, part_s = split_part(path)
     with opened(file_path) as file:
-        return _decoded(path, file, part_s, sample_rate_hz, max_duration_s, mono)
+        return _decoded(path, ForwardReader(file), part_s, sample_rate_hz, max_duration_s, mono)
+
+
+def read_parts(
+    paths: list[Path], sample_rate_hz: int, max_duration_s: float, *, mono: Mono
+) -> Iterator[Recording | AudioError]:
+    """Decode parts of one file in a single pass, with the values that `read_audio` gives for each.
+
+    The file is opened again only after damage that stops the decoder. Memory is bounded by `MAX_KEPT` samples and the
+    longest part; parts are best sorted by their start.
+
+    Args:
+        paths: the same file, each with a fragment or without.
+
+    Yields:
+        For each path, its recording, or why it cannot be read.
+    """
+    parts = deque((path, *split_part(path)) for path in paths)
+    while parts:
+        try:
+            with opened(parts[0][1]) as file:
+                reader = ForwardReader(file, MAX_KEPT)
+                while parts and (found := _next_part(reader, parts[0], sample_rate_hz, max_duration_s, mono)):
+                    yield found
+                    parts.popleft()
+        except AudioError as error:
+            yield error
+            parts.popleft()
 
 
 def read_pcm(samples: bytes, source_rate_hz: int, n_channels: int, sample_rate_hz: int, *, mono: Mono) -> Recording:
@@ -76,23 +114,44 @@ def read_pcm(samples: bytes, source_rate_hz: int, n_channels: int, sample_rate_h
     try:
         with soundfile.SoundFile(io.BytesIO(samples), format="RAW", **layout) as file:
             check_header(name, file)
-            return _decoded(name, file, None, sample_rate_hz, len(samples), mono)
+            return _decoded(name, ForwardReader(file), None, sample_rate_hz, len(samples), mono)
     except soundfile.LibsndfileError as error:
         raise AudioError(name, error.error_string) from error
 
 
+def _next_part(
+    reader: ForwardReader,
+    part: tuple[Path, Path, tuple[float, float] | None],
+    sample_rate_hz: int,
+    max_duration_s: float,
+    mono: Mono,
+) -> Recording | AudioError | None:
+    """A part, or what is wrong with its samples; None if the file has to be opened again to get there."""
+    path, _, part_s = part
+    try:
+        start, _ = frames_of_part(path, reader.file, part_s)
+        if not reader.can_read(start):
+            return None
+        reader.forget_before(start)
+        return _decoded(path, reader, part_s, sample_rate_hz, max_duration_s, mono)
+    except AudioError as error:
+        return error
+
+
 def _decoded(
     path: str | Path,
-    file: soundfile.SoundFile,
+    reader: ForwardReader,
     part_s: tuple[float, float] | None,
     sample_rate_hz: int,
     max_duration_s: float,
     mono: Mono,
 ) -> Recording:
+    file = reader.file
     rate_hz, n_channels = file.samplerate, file.channels
-    n_asked, n_there = seek_part(path, file, part_s)
+    start, end = frames_of_part(path, file, part_s)
+    n_asked, n_there = end - start, file.frames - start
     n_kept = max(1, int(max_duration_s * rate_hz))
-    source = _read_mono(file, min(n_kept + 1, n_asked), mono)
+    source = _read_mono(reader, start, min(n_kept + 1, n_asked), mono)
     is_cut = len(source) > n_kept
     n_source = min(n_asked, n_there) if is_cut else len(source)
     is_truncated = n_source < min(n_asked, n_there) or (n_asked > n_there and claims_more(file))
@@ -149,24 +208,23 @@ def fix_length(waveform: np.ndarray, n_samples: int, offset: int = 0) -> np.ndar
 
 
 @np.errstate(over="ignore", invalid="ignore")  # samples that are no numbers are refused afterwards
-def _read_mono(file: soundfile.SoundFile, n_frames: int, mono: Mono) -> np.ndarray:
-    channel = _loudest(file, n_frames) if mono == "loudest" and file.channels > 1 else 0
+def _read_mono(reader: ForwardReader, start: int, n_frames: int, mono: Mono) -> np.ndarray:
+    n_channels = reader.file.channels
+    channel = _loudest(reader, start, n_frames) if mono == "loudest" and n_channels > 1 else 0
     ones, means = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
-    for block in blocks(file, n_frames):
-        ones.append(block[:, channel].copy() if file.channels > 1 else block[:, 0])
-        if file.channels > 1 and mono == "mean":
+    for block in reader.blocks(start, n_frames):
+        ones.append(block[:, channel].copy() if n_channels > 1 else block[:, 0])
+        if n_channels > 1 and mono == "mean":
             means.append(block.mean(axis=1))
     one, mean = np.concatenate(ones), np.concatenate(means)
     return one if len(mean) == 0 or np.dot(mean, mean) < CANCELLED**2 * np.dot(one, one) else mean
 
 
-def _loudest(file: soundfile.SoundFile, n_frames: int) -> int:
-    """The channel of most energy; it is read twice, since memory must not grow with the channels."""
-    start = file.tell()
-    energy = np.zeros(file.channels)
-    for block in blocks(file, n_frames):
+def _loudest(reader: ForwardReader, start: int, n_frames: int) -> int:
+    """The channel of most energy; a long part is decoded twice, since memory must not grow with the channels."""
+    energy = np.zeros(reader.file.channels)
+    for block in reader.blocks(start, n_frames):
         energy += np.square(block, dtype=np.float64).sum(axis=0)
-    go_to(file, start)
     return int(energy.argmax())
 
 
