@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,9 @@ def read_clips(paths: Iterable[Path], config: Config) -> Iterator[tuple[np.ndarr
     Consecutive parts of one file are decoded in one pass.
     """
     mono = config.preprocessing.mono
-    for _, parts in itertools.groupby(paths, key=lambda path: split_part(path)[0]):
-        for found in read_parts(list(parts), config.sample_rate_hz, _max_read_s(config), mono=mono):
+    for path, parts in itertools.groupby(map(split_part, paths), key=itemgetter(0)):
+        parts_s = (part_s for _, part_s in parts)
+        for found in read_parts(path, parts_s, config.sample_rate_hz, _max_read_s(config), mono=mono):
             if isinstance(found, AudioError):
                 yield np.zeros(config.n_samples, np.float32), found.reason
             else:

@@ -4,8 +4,7 @@ libsndfile decodes, soxr resamples.
 """
 
 import io
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,6 +33,7 @@ MAX_KEPT = 2**24  # samples over all channels that `read_parts` keeps: 64 MB
 CANCELLED = 0.03  # the mean is 30 dB under the first channel: opposite polarity, not stereo width
 
 Mono = Literal["mean", "first", "loudest"]
+Part = tuple[float, float]  # start and end in seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ def read_audio(
 
 
 def read_parts(
-    paths: list[Path], sample_rate_hz: int, max_duration_s: float, *, mono: Mono
+    path: Path, parts_s: Iterable[Part | None], sample_rate_hz: int, max_duration_s: float, *, mono: Mono
 ) -> Iterator[Recording | AudioError]:
     """Decode parts of one file in a single pass, with the values that `read_audio` gives for each.
 
@@ -85,22 +85,27 @@ def read_parts(
     longest part; parts are best sorted by their start.
 
     Args:
-        paths: the same file, each with a fragment or without.
+        parts_s: start and end of each in seconds, None for the whole file.
 
     Yields:
-        For each path, its recording, or why it cannot be read.
+        For each part, its recording, or why it cannot be read.
     """
-    parts = deque((path, *split_part(path)) for path in paths)
-    while parts:
+    parts_s = iter(parts_s)
+    missing = object()
+    part_s = next(parts_s, missing)
+    while part_s is not missing:
         try:
-            with opened(parts[0][1]) as file:
+            with opened(path) as file:
                 reader = ForwardReader(file, MAX_KEPT)
-                while parts and (found := _next_part(reader, parts[0], sample_rate_hz, max_duration_s, mono)):
+                while part_s is not missing:
+                    found = _next_part(path, reader, part_s, sample_rate_hz, max_duration_s, mono)
+                    if found is None:
+                        break
                     yield found
-                    parts.popleft()
+                    part_s = next(parts_s, missing)
         except AudioError as error:
             yield error
-            parts.popleft()
+            part_s = next(parts_s, missing)
 
 
 def read_pcm(samples: bytes, source_rate_hz: int, n_channels: int, sample_rate_hz: int, *, mono: Mono) -> Recording:
@@ -120,14 +125,9 @@ def read_pcm(samples: bytes, source_rate_hz: int, n_channels: int, sample_rate_h
 
 
 def _next_part(
-    reader: ForwardReader,
-    part: tuple[Path, Path, tuple[float, float] | None],
-    sample_rate_hz: int,
-    max_duration_s: float,
-    mono: Mono,
+    path: Path, reader: ForwardReader, part_s: Part | None, sample_rate_hz: int, max_duration_s: float, mono: Mono
 ) -> Recording | AudioError | None:
     """A part, or what is wrong with its samples; None if the file has to be opened again to get there."""
-    path, _, part_s = part
     try:
         start, _ = frames_of_part(path, reader.file, part_s)
         if not reader.can_read(start):
@@ -141,7 +141,7 @@ def _next_part(
 def _decoded(
     path: str | Path,
     reader: ForwardReader,
-    part_s: tuple[float, float] | None,
+    part_s: Part | None,
     sample_rate_hz: int,
     max_duration_s: float,
     mono: Mono,

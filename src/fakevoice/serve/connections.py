@@ -13,7 +13,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from fakevoice.serve.limits import Limits
 
-BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+MAX_HANDSHAKE_BYTES, MAX_HANDSHAKE_LINES = 8192, 128  # longer ones the library websockets would not answer at all
+TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class Connection(asyncio.Protocol):
@@ -31,12 +32,14 @@ class Connection(asyncio.Protocol):
         self.protocol: asyncio.Protocol = H11Protocol(**of_server)
         self.timer: asyncio.TimerHandle | None = None
         self.n_requests = 0
+        self.is_handshake = False  # the head of the request is about to be parsed again, as a WebSocket handshake
         self.is_reading = True
 
     @classmethod
     def upgraded(cls, **of_server: Any) -> "Connection":
         """The connection of a request that asks for a WebSocket, with the protocol of WebSockets."""
         connection = of_server["app_state"]["connection"]
+        connection.is_handshake = True
         connection.protocol = WebSocketsSansIOProtocol(**of_server)
         return connection
 
@@ -48,11 +51,12 @@ class Connection(asyncio.Protocol):
         self._set_timer()
 
     def data_received(self, data: bytes) -> None:
-        try:
-            self.protocol.data_received(data)
-        except AssertionError:  # raised by uvicorn for a handshake that the library websockets refuses
-            self.transport.write(BAD_HANDSHAKE)
+        if self.is_handshake and (len(data) > MAX_HANDSHAKE_BYTES or data.count(b"\n") > MAX_HANDSHAKE_LINES):
+            self.transport.write(TOO_LONG)
             self.transport.close()
+            return
+        self.is_handshake = False
+        self.protocol.data_received(data)
         if self.transport.get_write_buffer_size() > self.limits.max_unread_bytes:
             self.transport.abort()
 
