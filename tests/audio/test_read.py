@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from fakevoice.audio.files import find_audio, split_part
-from fakevoice.audio.read import fix_length, measure_length, read_audio
+from fakevoice.audio.read import fix_length, measure_length, read_audio, read_parts
 from fakevoice.core.errors import AudioError, DataError
 
 RATE = 16_000
@@ -411,3 +411,88 @@ def test_names(tmp_path, name):
     (path,) = find_audio(tmp_path)
     assert len(os.fsencode(path.name)) <= 255
     assert read_audio(path, RATE).flags == ()
+
+
+def counting_opens(monkeypatch) -> list:
+    """Files that are opened by libsndfile from now on."""
+    opens = []
+
+    class Counted(soundfile.SoundFile):
+        def __init__(self, *arguments, **options):
+            opens.append(arguments)
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(soundfile, "SoundFile", Counted)
+    return opens
+
+
+@pytest.mark.parametrize(
+    ("name", "atol"),
+    [("a.wav", 0), ("a.flac", 0), ("a.ogg", 0), ("a.mp3", 1e-6)],  # of an MP3, seeking leaves a rounding error
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_parts_are_decoded_once_and_as_if_alone(tmp_path, monkeypatch, name, atol, order):
+    left, right = noise(8 * RATE), 2 * noise(8 * RATE, 1)
+    right[3 * RATE : 5 * RATE] = -left[3 * RATE : 5 * RATE]  # cancels there
+    path = save(tmp_path / name, np.stack([left, right], 1))
+    parts_s = [*[(start / 10, start / 10 + 2) for start in range(0, 60, 7)][::order], None]
+    alone = [read_audio(f"{path}#t={p[0]},{p[1]}" if p else path, 11_025).waveform for p in parts_s]
+    opens = counting_opens(monkeypatch)
+    found = list(read_parts(path, parts_s, 11_025, 30.0))
+    assert len(opens) == 1
+    for part, expected in zip(found, alone, strict=True):
+        np.testing.assert_allclose(part.waveform, expected, rtol=0, atol=atol)
+
+
+def test_each_frame_is_decoded_once(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.flac", noise(20 * RATE))
+    n_read = []
+    read = soundfile.SoundFile.read
+    monkeypatch.setattr(soundfile.SoundFile, "read", lambda self, n, **how: n_read.append(n) or read(self, n, **how))
+    parts_s = [(start / 10, start / 10 + 5) for start in range(150)]
+    assert sum(1 for _ in read_parts(path, parts_s, RATE, 30.0)) == 150
+    assert sum(n_read) == round(19.9 * RATE)
+
+
+def test_parts_before_and_after_damage_are_read(tmp_path):
+    path = save(tmp_path / "a.flac", noise(20 * RATE))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 3000] = bytes(3000)
+    written(path, bytes(content))
+    parts_s = [(start, start + 2) for start in range(18)]
+
+    def alone(part_s):
+        try:
+            return read_audio(f"{path}#t={part_s[0]},{part_s[1]}", RATE).waveform
+        except AudioError as error:
+            return error
+
+    found = list(read_parts(path, parts_s, RATE, 30.0))
+    for part, expected in zip(found, map(alone, parts_s), strict=True):
+        if isinstance(expected, AudioError):
+            assert part.reason == expected.reason
+        else:
+            np.testing.assert_array_equal(part.waveform, expected)
+    n_bad = sum(isinstance(part, AudioError) for part in found)
+    assert 0 < n_bad < 5 and not isinstance(found[-1], AudioError)
+
+
+def test_parts_of_a_codec_that_cannot_seek(tmp_path):
+    path = save(tmp_path / "a.wav", noise(3 * 8000), 8000, subtype="GSM610")
+    parts_s = [(0.5, 1), (1, 2), (0, 1), (2, 2.5), (9, 10), (0.2, 0.3)]
+    found = list(read_parts(path, parts_s, 8000, 30.0))
+    assert isinstance(found[4], AudioError) and "after the end" in found.pop(4).reason
+    parts_s.pop(4)
+    for part, (start_s, end_s) in zip(found, parts_s, strict=True):
+        np.testing.assert_array_equal(part.waveform, read_audio(f"{path}#t={start_s},{end_s}", 8000).waveform)
+
+
+def test_memory_of_parts_does_not_grow_with_the_file(tmp_path):
+    n_channels, n_bytes = 8, 600 * RATE * 8 * 2
+    path = written(tmp_path / "a.wav", wav_bytes(b"", claim=n_bytes, n_channels=n_channels))
+    os.truncate(path, path.stat().st_size + n_bytes)  # 307 MB if decoded at once
+    tracemalloc.start()
+    n_parts = sum(1 for _ in read_parts(path, [(s, s + 5) for s in range(0, 590, 2)], RATE, 30.0))
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert n_parts == 295 and peak_bytes < 20e6

@@ -234,3 +234,15 @@ def test_who_reads_may_have_heard_enough(at_home, long):
         process.stdin.close()
         assert process.stderr.read() == b""
         assert process.wait(120) == 128 + signal.SIGPIPE
+
+
+def test_a_recording_is_opened_once_for_all_its_windows(predictor, long, monkeypatch):
+    opens, constructor = [], soundfile.SoundFile.__init__
+
+    def counted(self, *arguments, **options):
+        opens.append(arguments)
+        constructor(self, *arguments, **options)
+
+    monkeypatch.setattr(soundfile.SoundFile, "__init__", counted)
+    assert len(answer(predictor, [Source("long", long)], hop_s=0.5).timeline) == 16
+    assert len(opens) == 2  # its length, then its windows

@@ -49,7 +49,7 @@ WORDS = [
 # Prints what reading each file gave: its reason, how long it took, and what memory.
 READER = """
 import json, resource, sys, time, tracemalloc
-from fakevoice.audio import measure_length, read_audio
+from fakevoice.audio.read import measure_length, read_audio
 from fakevoice.core.errors import AudioError
 
 read_audio(sys.argv[1], 16000)

@@ -31,6 +31,7 @@ from fakevoice.inference.recordings import answer
 from fakevoice.inference.stream import Listener, as_dict
 from fakevoice.serve import app as service
 from fakevoice.serve import scoring, uploads
+from fakevoice.serve import websocket as streams
 from fakevoice.serve.access import Address
 from fakevoice.serve.app import create_app
 from fakevoice.serve.limits import Gate, Limits
@@ -207,9 +208,13 @@ def test_a_playlist_that_calls_itself_a_video_opens_nothing(client, long):
         (415, "multipart/form-data", {"json": {"a": 1}}),
         (400, "not a complete multipart form", {"content": b"nonsense", "headers": {"Content-Type": "B"}}),
         (422, "no file", {"files": [("hop_s", (None, "1"))]}),
-        (422, "hop_s='soon' is no number", {"files": sent(("a", b"a")), "data": {"hop_s": "soon"}}),
+        (422, "hop_s: 'soon' is not a number", {"files": sent(("a", b"a")), "data": {"hop_s": "soon"}}),
         (422, "a hop of 0.01 s", {"files": sent(("a", b"a")), "data": {"hop_s": "0.01"}}),
-        (422, "a hop of nan s", {"files": sent(("a", b"a")), "data": {"hop_s": "nan"}}),
+        (422, "a hop of -1 s", {"files": sent(("a", b"a")), "data": {"hop_s": "-1"}}),
+        *(
+            (422, "is not a number of seconds", {"files": sent(("a", b"a")), "data": {"hop_s": text}})
+            for text in ("nan", "inf", "１", "1_0", " 1", "²", "١", "0x1", "1e", ".")
+        ),
     ],
 )
 def test_wrong_requests_are_told_what_to_do(client, status, error, request_):
@@ -277,10 +282,10 @@ def test_work_ends_when_the_client_goes_away(predictor, long):
     counted = []
 
     class Counting(scoring.InProcessPredictor):
-        def score_files(self, files):
-            counted.append(len(files))
+        def score_clips(self, clips):
+            counted.append(len(clips))
             time.sleep(0.05)
-            return super().score_files(files[:1])
+            return super().score_clips(clips[:1])
 
     async def give_up_after(seconds: float) -> None:
         with anyio.move_on_after(seconds):
@@ -301,6 +306,63 @@ def test_other_hosts_are_misdirected(client, host):
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST:8000"])
 def test_its_own_hosts_are_answered(client, host):
     assert client.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["http://[::1", "http://[", "//[x", "null", "", URL.upper() + "@x"])
+def test_an_origin_that_is_not_a_url_is_refused(asking, client, origin):
+    told = client.get("/healthz", headers={"Origin": origin.encode()})
+    assert told.status_code == 403 and "elsewhere" in told.json()["error"]
+    assert asking.get("/api/about", headers={"Origin": origin.encode()}).status_code == 403  # before the token
+    with pytest.raises(WebSocketDenialResponse) as denied, client.websocket_connect(STREAM, headers={"Origin": origin}):
+        pass
+    assert denied.value.status_code == 403
+
+
+def test_every_origin_header_is_checked(client):
+    headers = [("Origin", URL), ("Origin", "http://evil.example")]
+    assert client.get("/healthz", headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "localhost:80"])
+@pytest.mark.parametrize("origin_port", ["", ":80"])
+def test_on_port_80_browsers_leave_the_port_out(predictor, host, origin_port):
+    with TestClient(create_app(predictor, Address(port=80)), base_url="http://localhost") as client:
+        assert client.get("/healthz", headers={"Host": host}).status_code == 200
+        origin = f"http://{host.removesuffix(':80')}{origin_port}"
+        assert client.get("/healthz", headers={"Host": host, "Origin": origin}).status_code == 200
+        assert client.get("/healthz", headers={"Host": host, "Origin": "http://evil.example"}).status_code == 403
+        assert client.get("/healthz", headers={"Host": "evil.example"}).status_code == 421
+
+
+def test_with_a_token_the_service_may_have_another_name(predictor):
+    """As behind a reverse proxy that passes Host on and ends TLS."""
+    with TestClient(create_app(predictor, Address(token=TOKEN)), base_url="http://voices.example") as client:
+        headers = {"Origin": "https://voices.example", "Authorization": f"Bearer {TOKEN}"}
+        assert client.get("/api/about", headers=headers).status_code == 200
+        assert client.get("/api/about").status_code == 401
+        assert client.get("/api/about", headers=headers | {"Origin": "https://evil.example"}).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/metrics", "/api/about", "/openapi.json", "/", "/page.js"])
+def test_head_is_answered_as_get(client, path):
+    told, wanted = client.head(path), client.get(path)
+    assert told.status_code == wanted.status_code == 200
+    assert told.headers["content-type"] == wanted.headers["content-type"]
+
+
+def test_head_is_no_way_to_predict(client):
+    assert client.head("/api/predict").status_code == 405
+
+
+def test_long_heads_are_refused(client):
+    assert client.get("/healthz", headers={"X": "x" * 100_000}).status_code == 431
+    assert client.get("/healthz", headers=[("X", "x" * 100)] * 1000).status_code == 431
+    assert client.get("/healthz?" + "x" * 10_000).status_code == 414
+    assert client.get("/" + "x" * 10_000).json() == {"error": "the address is too long: at most 8192 bytes"}
+    large = {"X": "x" * 100_000}
+    with pytest.raises(WebSocketDenialResponse) as denied, client.websocket_connect(STREAM, headers=large):
+        pass
+    assert denied.value.status_code == 431
 
 
 def test_pages_from_elsewhere_may_not_ask(client, long):
@@ -396,7 +458,9 @@ def test_a_stream_gets_the_answers_of_the_listener(client, predictor, long, chun
         ("rate=700000", None, "a rate of 700000 Hz"),
         ("rate=fast", None, "number of Hz"),
         ("hop_s=0", None, "a hop of 0 s"),
-        ("hop_s=nan", None, "a hop of nan s"),
+        ("rate=1600.5", None, "a whole number"),
+        *((f"hop_s={text}", None, "number of Hz") for text in ("nan", "１", "1_0", "²", "%201")),
+        *((f"rate={text}", None, "number of Hz") for text in ("１６０００", "16_000", "%2016000", "١٦٠٠٠")),
         ("", {"text": "hello"}, "the only text is `end`"),
         ("", {"text": "end"}, "ended before its first sample"),
         ("", {"bytes": bytes(2**18 + 2)}, "at most 262144"),
@@ -410,6 +474,24 @@ def test_a_stream_that_goes_wrong_is_told_why(client, query, message, error):
         with pytest.raises(WebSocketDisconnect) as end:
             stream.receive_json()
     assert end.value.code == 1008
+
+
+@pytest.mark.parametrize("piece", [b"", b"x", b"xy", bytes(100)])
+def test_messages_that_complete_no_hop_cost_nothing(predictor, monkeypatch, piece):
+    """They start no thread; the answer that is due afterwards is the right one."""
+    n_computed = []
+
+    async def counted(*arguments):
+        n_computed.append(1)
+        return await scoring.in_thread(*arguments)
+
+    monkeypatch.setattr(streams, "in_thread", counted)
+    with TestClient(create_app(predictor), base_url=URL) as client, client.websocket_connect(STREAM) as stream:
+        for _ in range(100):
+            stream.send_bytes(piece)
+        stream.send_bytes(bytes(2 * RATE - 100 * len(piece)))
+        assert stream.receive_json()["end_s"] == 1
+    assert len(n_computed) == 2  # the answer, and that there is no second one
 
 
 def test_streams_are_few_and_end_when_nothing_comes(predictor):
@@ -474,7 +556,7 @@ def test_openapi_names_every_route_and_refusal(client):
         *("/healthz", "/metrics", "/api/about", "/api/predict"),
     }
     predict = told["paths"]["/api/predict"]["post"]
-    assert set(predict["responses"]) == {"200", *map(str, (400, 401, 403, 408, 413, 415, 421, 422, 503))}
+    assert set(predict["responses"]) == {"200", *map(str, (400, 401, 403, 408, 413, 414, 415, 421, 422, 431, 503))}
     form = predict["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
     assert set(form) == {"files", "hop_s"} and (form["hop_s"]["minimum"], form["hop_s"]["maximum"]) == (0.1, 5.0)
     assert form["files"]["maxItems"] == Limits.max_files and "/api/stream" in told["info"]["description"]

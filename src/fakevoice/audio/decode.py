@@ -5,6 +5,7 @@ The content decides the format, not the extension. Files of a mirror are fetched
 
 import re
 import stat
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -70,26 +71,75 @@ def check_header(path: str | Path, file: soundfile.SoundFile) -> None:
         raise AudioError(path, "the header does not say how many samples there are; encode it again into a file")
 
 
-def seek_part(path: str | Path, file: soundfile.SoundFile, part_s: tuple[float, float] | None) -> tuple[int, int]:
-    """Go to the start of a part; how many frames it asks for, and how many there are from there to the end."""
+def frames_of_part(path: str | Path, file: soundfile.SoundFile, part_s: tuple[float, float] | None) -> tuple[int, int]:
+    """The first frame of a part and the frame after its last one; the whole file is a part without an end.
+
+    Raises:
+        AudioError: the part is empty, or starts after the end of the file.
+    """
     if part_s is None:
-        return UNKNOWN_FRAMES, file.frames
+        return 0, UNKNOWN_FRAMES
     start, end = (round(second * file.samplerate) for second in part_s)
     if end <= start:
         raise AudioError(path, "the part ends where it begins or before that")
     if start and start >= file.frames:
         raise AudioError(path, f"the part begins after the end, which is at {file.frames / file.samplerate:.3f} s")
-    _go_to(file, start)
-    return end - start, file.frames - start
+    return start, end
 
 
-def _go_to(file: soundfile.SoundFile, frame: int) -> None:
-    """Be at a frame; a codec that cannot seek, as GSM 6.10, is at its start, and is read up to there."""
-    if file.seekable():
-        file.seek(frame)
-    else:
-        for _ in blocks(file, frame):
-            pass
+class ForwardReader:
+    """Decodes a file forwards, and keeps what was decoded, so that overlapping parts are decoded once.
+
+    Args:
+        max_kept: samples over all channels that are kept; a part that needs older ones is decoded again. 0 keeps only
+            the last block.
+    """
+
+    def __init__(self, file: soundfile.SoundFile, max_kept: int = 0):
+        self.file = file
+        self.max_kept = max_kept
+        self.kept: deque[tuple[int, np.ndarray]] = deque()  # first frame, block (n, n_channels), without gaps
+        self.position = 0
+
+    def can_read(self, start: int) -> bool:
+        """Whether frame `start` can be reached; some codecs, such as GSM 6.10, cannot seek back."""
+        return self.file.seekable() or start >= (self.kept[0][0] if self.kept else self.position)
+
+    def forget_before(self, start: int) -> None:
+        """Drop the blocks that end before frame `start`."""
+        while self.kept and self.kept[0][0] + len(self.kept[0][1]) <= start:
+            self.kept.popleft()
+
+    def blocks(self, start: int, n_frames: int) -> Iterator[np.ndarray]:
+        """Blocks (n, n_channels) float32 from frame `start` until `n_frames` are read or the file ends."""
+        while n_frames > 0:
+            block = self._block_at(start, n_frames)[:n_frames]
+            if len(block) == 0:
+                return
+            yield block
+            start += len(block)
+            n_frames -= len(block)
+
+    def _block_at(self, start: int, n_frames: int) -> np.ndarray:
+        for first, block in self.kept:
+            if first <= start < first + len(block):
+                return block[start - first :]
+        if start != self.position:
+            self.kept.clear()
+            self._go_to(start)
+        block = _read_on(self.file, min(n_frames, max(1, BLOCK_SAMPLES // self.file.channels)))
+        self.position = start + len(block)
+        self.kept.append((start, block))
+        while len(self.kept) > 1 and sum(kept.size for _, kept in self.kept) > self.max_kept:
+            self.kept.popleft()
+        return block
+
+    def _go_to(self, frame: int) -> None:
+        if self.file.seekable():
+            self.file.seek(frame)
+        else:
+            for _ in blocks(self.file, frame - self.position):
+                pass
 
 
 def reaches(file: soundfile.SoundFile, n_frames: int) -> bool:

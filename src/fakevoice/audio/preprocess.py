@@ -1,10 +1,14 @@
 """From an audio file to a clip of exactly the length that the config asks for: mono, resampled, trimmed, fitted."""
 
+import itertools
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 
-from fakevoice.audio.read import fix_length, read_audio
+from fakevoice.audio.files import split_part
+from fakevoice.audio.read import fix_length, read_audio, read_parts
 from fakevoice.core.config import Config
 from fakevoice.core.errors import AudioError
 
@@ -26,8 +30,25 @@ def read_clip(path: Path, config: Config) -> np.ndarray:
 
 def read_waveform(path: Path, config: Config) -> np.ndarray:
     """Decode a file as `read_clip` does, with neither trim nor fit: (n,) float32 of the file's own length."""
-    most_s = max(LEAST_READ_S, 2 * config.clip_duration_s)
-    return read_audio(path, config.sample_rate_hz, most_s).waveform
+    return read_audio(path, config.sample_rate_hz, _max_read_s(config)).waveform
+
+
+def read_clips(paths: Iterable[Path], config: Config) -> Iterator[tuple[np.ndarray, str]]:
+    """Clips as `read_or_silence` gives them, in the order of the paths; read as they are asked for.
+
+    Consecutive parts of one file are decoded in one pass.
+    """
+    for path, parts in itertools.groupby(map(split_part, paths), key=itemgetter(0)):
+        parts_s = (part_s for _, part_s in parts)
+        for found in read_parts(path, parts_s, config.sample_rate_hz, _max_read_s(config)):
+            if isinstance(found, AudioError):
+                yield np.zeros(config.n_samples, np.float32), found.reason
+            else:
+                yield fitted(found.waveform, config), ""
+
+
+def _max_read_s(config: Config) -> float:
+    return max(LEAST_READ_S, 2 * config.clip_duration_s)
 
 
 def fitted(waveform: np.ndarray, config: Config) -> np.ndarray:

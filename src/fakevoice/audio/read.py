@@ -4,6 +4,7 @@ libsndfile decodes, soxr resamples.
 """
 
 import io
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,15 @@ import numpy as np
 import soundfile
 import soxr
 
-from fakevoice.audio.decode import blocks, check_header, claims_more, count_frames, opened, reaches, seek_part
+from fakevoice.audio.decode import (
+    ForwardReader,
+    check_header,
+    claims_more,
+    count_frames,
+    frames_of_part,
+    opened,
+    reaches,
+)
 from fakevoice.audio.files import split_part
 from fakevoice.core.errors import AudioError
 
@@ -19,7 +28,10 @@ SHORT_S = 0.1
 SILENT_PEAK = 1e-4  # -80 dBFS
 FULL_SCALE, CLIPPED_SHARE = 0.999, 1e-3
 MAX_PEAK = 1e4  # no overshoot of a codec comes near; integers stored as floats do
+MAX_KEPT = 2**24  # samples over all channels that `read_parts` keeps: 64 MB
 CANCELLED = 0.03  # the mean is 30 dB under the first channel: opposite polarity, not stereo width
+
+Part = tuple[float, float]  # start and end in seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +69,39 @@ def read_audio(path: str | Path, sample_rate_hz: int, max_duration_s: float = 30
     """
     file_path, part_s = split_part(path)
     with opened(file_path) as file:
-        return _decoded(path, file, part_s, sample_rate_hz, max_duration_s)
+        return _decoded(path, ForwardReader(file), part_s, sample_rate_hz, max_duration_s)
+
+
+def read_parts(
+    path: Path, parts_s: Iterable[Part | None], sample_rate_hz: int, max_duration_s: float
+) -> Iterator[Recording | AudioError]:
+    """Decode parts of one file in a single pass, with the values that `read_audio` gives for each.
+
+    The file is opened again only after damage that stops the decoder. Memory is bounded by `MAX_KEPT` samples and the
+    longest part; parts are best sorted by their start.
+
+    Args:
+        parts_s: start and end of each in seconds, None for the whole file.
+
+    Yields:
+        For each part, its recording, or why it cannot be read.
+    """
+    parts_s = iter(parts_s)
+    missing = object()
+    part_s = next(parts_s, missing)
+    while part_s is not missing:
+        try:
+            with opened(path) as file:
+                reader = ForwardReader(file, MAX_KEPT)
+                while part_s is not missing:
+                    found = _next_part(path, reader, part_s, sample_rate_hz, max_duration_s)
+                    if found is None:
+                        break
+                    yield found
+                    part_s = next(parts_s, missing)
+        except AudioError as error:
+            yield error
+            part_s = next(parts_s, missing)
 
 
 def read_pcm(samples: bytes, source_rate_hz: int, n_channels: int, sample_rate_hz: int) -> Recording:
@@ -71,22 +115,38 @@ def read_pcm(samples: bytes, source_rate_hz: int, n_channels: int, sample_rate_h
     try:
         with soundfile.SoundFile(io.BytesIO(samples), format="RAW", **layout) as file:
             check_header(name, file)
-            return _decoded(name, file, None, sample_rate_hz, len(samples))
+            return _decoded(name, ForwardReader(file), None, sample_rate_hz, len(samples))
     except soundfile.LibsndfileError as error:
         raise AudioError(name, error.error_string) from error
 
 
+def _next_part(
+    path: Path, reader: ForwardReader, part_s: Part | None, sample_rate_hz: int, max_duration_s: float
+) -> Recording | AudioError | None:
+    """A part, or what is wrong with its samples; None if the file has to be opened again to get there."""
+    try:
+        start, _ = frames_of_part(path, reader.file, part_s)
+        if not reader.can_read(start):
+            return None
+        reader.forget_before(start)
+        return _decoded(path, reader, part_s, sample_rate_hz, max_duration_s)
+    except AudioError as error:
+        return error
+
+
 def _decoded(
     path: str | Path,
-    file: soundfile.SoundFile,
-    part_s: tuple[float, float] | None,
+    reader: ForwardReader,
+    part_s: Part | None,
     sample_rate_hz: int,
     max_duration_s: float,
 ) -> Recording:
+    file = reader.file
     rate_hz, n_channels = file.samplerate, file.channels
-    n_asked, n_there = seek_part(path, file, part_s)
+    start, end = frames_of_part(path, file, part_s)
+    n_asked, n_there = end - start, file.frames - start
     n_kept = max(1, int(max_duration_s * rate_hz))
-    source = _read_mono(file, min(n_kept + 1, n_asked))
+    source = _read_mono(reader, start, min(n_kept + 1, n_asked))
     is_cut = len(source) > n_kept
     n_source = min(n_asked, n_there) if is_cut else len(source)
     is_truncated = n_source < min(n_asked, n_there) or (n_asked > n_there and claims_more(file))
@@ -143,12 +203,12 @@ def fix_length(waveform: np.ndarray, n_samples: int, offset: int = 0) -> np.ndar
 
 
 @np.errstate(over="ignore", invalid="ignore")  # samples that are no numbers are refused afterwards
-def _read_mono(file: soundfile.SoundFile, n_frames: int) -> np.ndarray:
+def _read_mono(reader: ForwardReader, start: int, n_frames: int) -> np.ndarray:
     empty = np.zeros(0, np.float32)
-    if file.channels == 1:
-        return np.concatenate([empty, *(block[:, 0] for block in blocks(file, n_frames))])
+    if reader.file.channels == 1:
+        return np.concatenate([empty, *(block[:, 0] for block in reader.blocks(start, n_frames))])
     firsts, means = [empty], [empty]
-    for block in blocks(file, n_frames):
+    for block in reader.blocks(start, n_frames):
         firsts.append(block[:, 0].copy())  # a view would keep all channels in memory
         means.append(block.mean(axis=1))
     first, mean = np.concatenate(firsts), np.concatenate(means)

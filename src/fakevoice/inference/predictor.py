@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fakevoice.audio.preprocess import read_or_silence
+from fakevoice.audio.preprocess import read_clips
 from fakevoice.core import artifacts, remote_cache
 from fakevoice.core.config import Config, validate
 from fakevoice.core.errors import ArtifactError
@@ -107,8 +107,13 @@ class Predictor:
 
     def score_files(self, files: list[Path]) -> Scores:
         """Score a few files in this process; what cannot be read gets the prior, and the reason."""
-        arrays, reasons = extract_files(self.config, files)
-        scores, is_bad = self.score(arrays), [bool(reason) for reason in reasons]
+        return self.score_clips(list(read_clips(remote_cache.ahead(files), self.config)))
+
+    def score_clips(self, clips: list[tuple[np.ndarray, str]]) -> Scores:
+        """Score clips and reasons as `read_clips` gives them; a clip with a reason gets the prior."""
+        reasons = [reason for _, reason in clips]
+        scores = self.score(features_of([waveform for waveform, _ in clips], self.config))
+        is_bad = [bool(reason) for reason in reasons]
         for values, said in ((scores.probability, self.blend.prior), (scores.low, 0), (scores.high, 1)):
             values[is_bad] = said
         scores.distance[is_bad] = 0
@@ -151,7 +156,7 @@ def _score_files(paths: Paths, version: str, files: list[Path]) -> Scores:
 
 def extract_files(config: Config, files: list[Path]) -> tuple[dict[str, np.ndarray], list[str]]:
     """Features of some files by name, (n_files, ...), and per file '' or why it cannot be read."""
-    clips = [read_or_silence(file, config) for file in remote_cache.ahead(files)]
+    clips = list(read_clips(remote_cache.ahead(files), config))
     return features_of([waveform for waveform, _ in clips], config), [reason for _, reason in clips]
 
 

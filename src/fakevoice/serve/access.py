@@ -1,7 +1,8 @@
-"""Who may ask the service: pages of its own address only, and where others can reach it those who know a token.
+"""Access checks: Host and Origin headers, the token, and the size of the request head.
 
-A page from elsewhere, open in the same browser, could send requests to this machine too, or have its own name point
-here; the Host and Origin headers tell them.
+Another website, open in the same browser, can send requests to this machine, or let its own name resolve to it (DNS
+rebinding). The Origin and Host headers reveal both. A token makes the Host check unnecessary, since such a page does
+not know it; behind a reverse proxy the service has another name.
 """
 
 import re
@@ -17,7 +18,9 @@ from fakevoice.core.errors import ConfigError
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 GUARDED = ("/api/", "/metrics", "/openapi.json")
-STREAM_PROTOCOL = "fakevoice"  # of a WebSocket; the token is offered beside it, where a browser sends no header
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}  # browsers leave these out of Host and Origin
+STREAM_PROTOCOL = "fakevoice"  # of a WebSocket; browsers send the token as a second protocol, for want of a header
+MAX_HEADERS_BYTES, MAX_TARGET_BYTES = 16_384, 8_192
 TOKEN = re.compile(r"[A-Za-z0-9._~-]{8,128}")
 HEADERS = {
     "Content-Security-Policy": (
@@ -35,10 +38,10 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Address:
-    """Where the service listens, and what it takes to ask there.
+    """Where the service listens, and the token that it requires.
 
     Attributes:
-        token: empty where none is asked for.
+        token: empty if none is required.
     """
 
     host: str = "127.0.0.1"
@@ -55,10 +58,10 @@ class Address:
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/"
 
     def check(self) -> None:
-        """Refuse to be open to all.
+        """Refuse to be reachable by others without a token.
 
         Raises:
-            ConfigError: another host without a token, or a token that is short or holds other characters.
+            ConfigError: a host other than loopback without a token, or a token that is short or holds other characters.
         """
         if not self.is_loopback and not self.token:
             raise ConfigError(f"--host {self.host}: others could ask too; add --token WORD, or set FAKEVOICE_TOKEN")
@@ -66,12 +69,25 @@ class Address:
             raise ConfigError("the token: 8 to 128 letters, digits and . _ ~ -")
 
     def is_named_by(self, host: str) -> bool:
-        """Whether a Host header means this service; elsewhere than on loopback any name may, and the token decides."""
-        return not self.is_loopback or host.lower() in {f"{name}:{self.port}" for name in LOOPBACK}
+        """Whether a Host header names this service; with a token any name is accepted."""
+        names = {f"{name}:{self.port}" for name in LOOPBACK}
+        if self.port == 80:
+            names |= set(LOOPBACK)
+        return bool(self.token) or host.lower() in names
+
+
+def is_same_origin(origin: str, host: str) -> bool:
+    """Whether an Origin header names the same server as a Host header; not if it is no URL, as the origin ``null``."""
+    try:
+        url = urlsplit(origin)
+    except ValueError:
+        return False
+    port = DEFAULT_PORTS.get(url.scheme)
+    return port is not None and url.netloc.lower().removesuffix(port) == host.lower().removesuffix(port)
 
 
 class Guarded:
-    """Lets through what may pass, and adds the headers that keep the page to itself."""
+    """ASGI middleware: refuses requests that fail a check, and adds security headers to every response."""
 
     def __init__(self, app: ASGIApp, address: Address):
         self.app, self.address = app, address
@@ -98,10 +114,14 @@ class Guarded:
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
-        host, origin = headers.get("host", ""), headers.get("origin")
+        host = headers.get("host", "")
+        if sum(len(name) + len(value) for name, value in headers.raw) > MAX_HEADERS_BYTES:
+            return 431, f"the headers are too long: at most {MAX_HEADERS_BYTES} bytes"
+        if len(scope.get("raw_path", b"")) + len(scope.get("query_string", b"")) > MAX_TARGET_BYTES:
+            return 414, f"the address is too long: at most {MAX_TARGET_BYTES} bytes"
         if not self.address.is_named_by(host):
             return 421, f"this is {self.address.url}: open that address"
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if not all(is_same_origin(origin, host) for origin in headers.getlist("origin")):
             return 403, "pages from elsewhere may not ask here"
         if self.address.token and scope["path"].startswith(GUARDED) and not self._knows_token(headers):
             return 401, "a token is needed: send it as `Authorization: Bearer TOKEN`"

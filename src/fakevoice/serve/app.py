@@ -1,4 +1,7 @@
-"""The service: what `predict` and `stream` say, for a browser and for programs: `./run.sh serve`."""
+"""HTTP application and server: the answers of `predict` and `stream` for a browser and for programs.
+
+Command: `./run.sh serve`.
+"""
 
 import asyncio
 import contextlib
@@ -16,6 +19,7 @@ from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fakevoice.audio.windows import MIN_HOP_S
 from fakevoice.core.config import Config, config_hash
@@ -24,31 +28,34 @@ from fakevoice.core.paths import paths
 from fakevoice.inference.predictor import Predictor
 from fakevoice.inference.recordings import Answers
 from fakevoice.serve.access import Address, Guarded
-from fakevoice.serve.connections import Messages, Requests
+from fakevoice.serve.connections import Connection, Deadlines
 from fakevoice.serve.limits import Gate, Limits
 from fakevoice.serve.metrics import Metered, ServiceMetrics
-from fakevoice.serve.schema import ABOUT, REFUSED, About, Health, Predicted, refusals, upload
+from fakevoice.serve.schema import ABOUT, CHECKS, REFUSED, About, Health, Predicted, parse_number, refusals, upload
 from fakevoice.serve.scoring import InProcessPredictor, as_json, explained, in_thread, score_uploads
 from fakevoice.serve.uploads import receive
 from fakevoice.serve.websocket import Streams
 
 PAGE = Path(__file__).parent / "page"
-SHUTDOWN_S = 5  # for answers that are being computed when it is told to end
-LOOK_S = 0.5  # between two looks whether the client is still there
+SHUTDOWN_S = 5  # for requests in progress when the server is told to stop
+POLL_S = 0.5  # between two checks whether the client is still connected
+MAX_HEAD_BYTES = 2**17  # the server closes connections beyond it; `access` refuses less with 431
 Result = TypeVar("Result")
 
 
 def create_app(predictor: Predictor, address: Address | None = None, limits: Limits | None = None) -> FastAPI:
-    """The page, its API, and what is counted about it.
+    """The page, its API and its metrics.
 
     Args:
         address: where it listens; 127.0.0.1:8000 if None.
     """
     predictor, limits = InProcessPredictor(**vars(predictor)), limits or Limits()
     meters = ServiceMetrics()
-    app = FastAPI(title="fakevoice", description=ABOUT, docs_url=None, redoc_url=None)
+    checks = refusals(*CHECKS)
+    app = FastAPI(title="fakevoice", description=ABOUT, docs_url=None, redoc_url=None, responses=checks)
     app.add_middleware(Guarded, address=address or Address())
     app.add_middleware(Metered, meters=meters)
+    app.add_middleware(HeadAsGet)
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(FakevoiceError, _problem)
     _add_facts(app, predictor, limits, meters)
@@ -56,6 +63,17 @@ def create_app(predictor: Predictor, address: Address | None = None, limits: Lim
     for file in sorted(PAGE.iterdir()):  # a closed list: no path of a request ever reaches the disk
         app.add_route("/" if file.name == "index.html" else f"/{file.name}", _sender(file), include_in_schema=False)
     return app
+
+
+class HeadAsGet:
+    """ASGI middleware: routes answer HEAD as GET, and the server leaves out the body."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_head = scope["type"] == "http" and scope["method"] == "HEAD"
+        await self.app(scope | {"method": "GET"} if is_head else scope, receive, send)
 
 
 def _add_facts(app: FastAPI, predictor: Predictor, limits: Limits, meters: ServiceMetrics) -> None:
@@ -66,7 +84,7 @@ def _add_facts(app: FastAPI, predictor: Predictor, limits: Limits, meters: Servi
     async def healthz():
         return Health(run=run, version=predictor.version, config=config_hash(config))
 
-    @app.get("/metrics", response_class=PlainTextResponse)
+    @app.get("/metrics", response_class=PlainTextResponse, responses=refusals(401))
     async def metrics():
         return PlainTextResponse(meters.text(), media_type="text/plain; version=0.0.4")
 
@@ -110,7 +128,7 @@ async def _while_wanted(request: Request, work: Awaitable[Result]) -> Result:
 
     async def give_up() -> None:
         while not await request.is_disconnected():
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
         scope.cancel()
 
     with anyio.CancelScope() as scope:
@@ -124,9 +142,9 @@ async def _while_wanted(request: Request, work: Awaitable[Result]) -> Result:
 
 def _seconds(text: str | None) -> float | None:
     try:
-        return float(text) if text else None
-    except ValueError:
-        raise ConfigError(f"hop_s={text[:40]!r} is no number of seconds") from None
+        return parse_number(text) if text else None
+    except ValueError as error:
+        raise ConfigError(f"hop_s: {error} of seconds") from None
 
 
 def _count(meters: ServiceMetrics, answers: Answers, config: Config) -> None:
@@ -162,12 +180,14 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def make_server(predictor: Predictor, address: Address, limits: Limits) -> uvicorn.Server:
-    """What answers on a socket that listens at `address`."""
+    """The server for a socket that listens at `address`."""
     settings = uvicorn.Config(
-        create_app(predictor, address, limits),
-        http=partial(Requests, limits),
-        ws=partial(Messages, limits),
-        log_level="warning",
+        Deadlines(create_app(predictor, address, limits)),
+        http=partial(Connection, limits),
+        ws=Connection.upgraded,
+        log_level="error",
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        limit_concurrency=limits.n_connections + 1,  # it counts the connection that asks
         ws_max_size=limits.max_message_bytes,
         timeout_graceful_shutdown=SHUTDOWN_S,
         server_header=False,

@@ -1,99 +1,115 @@
-"""Connections of the service: a bounded number, and none of them waits for ever for its client.
+"""Deadlines for connections: request heads that never end, answers that are never read, unread WebSocket pongs.
 
-The server itself bounds what a request's head may hold, and closes what is idle after an answer. It would wait without
-an end for a head that never comes whole, for a body that nobody wants any more, and for a client that never reads.
+uvicorn has no timeout for these. The number of connections and the size of heads and messages are bounded by its own
+settings.
 """
 
 import asyncio
 from typing import Any
 
-from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from fakevoice.serve.limits import Limits
 
-BUSY = "busy: too many connections; try again in 5 s"
+MAX_HANDSHAKE_BYTES, MAX_HANDSHAKE_LINES = 8192, 128  # longer ones the library websockets would not answer at all
+TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
-class _Patience(asyncio.Protocol):
-    """Ends a connection whose client does not take its answers."""
+class Connection(asyncio.Protocol):
+    """Passes one connection on to uvicorn, and aborts it after `idle_s` of waiting for its client.
+
+    The connection waits for its client while no request is being answered, and while the client does not read.
+    A request that is being received or answered has its own limits. `Deadlines` reports when requests start and end;
+    it finds this object in the `state` of their scope.
+    """
 
     def __init__(self, limits: Limits, **of_server: Any):
-        super().__init__(**of_server)
         self.limits = limits
-        self.patience: asyncio.TimerHandle | None = None
+        self.connections = of_server["server_state"].connections
+        of_server["app_state"] = of_server["app_state"] | {"connection": self}
+        self.protocol: asyncio.Protocol = H11Protocol(**of_server)
+        self.timer: asyncio.TimerHandle | None = None
+        self.n_requests = 0
+        self.is_handshake = False  # the head of the request is about to be parsed again, as a WebSocket handshake
+        self.is_reading = True
 
-    def lose_patience_soon(self) -> None:
-        self.be_patient()
-        self.patience = self.loop.call_later(self.limits.idle_s, self.transport.abort)
-
-    def be_patient(self) -> None:
-        if self.patience is not None:
-            self.patience.cancel()
-            self.patience = None
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self.lose_patience_soon()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.be_patient()
-        super().connection_lost(error)
-
-
-class Requests(_Patience, H11Protocol):
-    """One connection for requests: `idle_s` for the head of each, and after an answer for what is still sent."""
-
-    @property
-    def is_working(self) -> bool:
-        """Whether a request is being received or answered, which has limits of its own."""
-        return self.cycle is not None and not self.cycle.response_complete
+    @classmethod
+    def upgraded(cls, **of_server: Any) -> "Connection":
+        """The connection of a request that asks for a WebSocket, with the protocol of WebSockets."""
+        connection = of_server["app_state"]["connection"]
+        connection.is_handshake = True
+        connection.protocol = WebSocketsSansIOProtocol(**of_server)
+        return connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        super().connection_made(transport)
-        if len(self.connections) > 2 * self.limits.n_connections:
+        self.transport = transport
+        self.protocol.connection_made(transport)
+        if len(self.connections) > 2 * self.limits.n_connections:  # uvicorn counts only those that sent a head
             transport.abort()
-        elif len(self.connections) > self.limits.n_connections:
-            self.app = _sent_away
-        self.lose_patience_soon()
+        self._set_timer()
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.is_working and not self.flow.write_paused:
-            self.be_patient()
+        if self.is_handshake and (len(data) > MAX_HANDSHAKE_BYTES or data.count(b"\n") > MAX_HANDSHAKE_LINES):
+            self.transport.write(TOO_LONG)
+            self.transport.close()
+            return
+        self.is_handshake = False
+        self.protocol.data_received(data)
+        if self.transport.get_write_buffer_size() > self.limits.max_unread_bytes:
+            self.transport.abort()
 
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if not self.is_working and self in self.connections:
-            self.lose_patience_soon()
+    def eof_received(self) -> bool | None:
+        return self.protocol.eof_received()
 
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self.is_working:
-            self.be_patient()
-
-    def handle_websocket_upgrade(self, event: Any) -> None:
-        self.be_patient()
-        super().handle_websocket_upgrade(event)
-
-
-class Messages(_Patience, WebSocketsSansIOProtocol):
-    """One WebSocket: while its client does not read, nothing more is read of it, not even pings to be answered."""
+    def connection_lost(self, error: Exception | None) -> None:
+        self.protocol.connection_lost(error)
+        self._stop_timer()
 
     def pause_writing(self) -> None:
-        super().pause_writing()
-        if not self.read_paused:
-            self.transport.pause_reading()
+        self.protocol.pause_writing()
+        self.is_reading = False
+        self._set_timer()
 
     def resume_writing(self) -> None:
-        super().resume_writing()
-        self.be_patient()
-        if not self.read_paused:
-            self.transport.resume_reading()
+        self.protocol.resume_writing()
+        self.is_reading = True
+        self._set_timer()
+
+    def request_started(self) -> None:
+        self.n_requests += 1
+        self._set_timer()
+
+    def request_ended(self) -> None:
+        self.n_requests -= 1
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self.n_requests and self.is_reading:
+            self._stop_timer()
+        elif self.timer is None:
+            self.timer = asyncio.get_running_loop().call_later(self.limits.idle_s, self.transport.abort)
+
+    def _stop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
 
-async def _sent_away(scope: Scope, receive: Receive, send: Send) -> None:
-    headers = {"Retry-After": "5", "Connection": "close"}
-    await JSONResponse({"error": BUSY}, 503, headers)(scope, receive, send)
+class Deadlines:
+    """ASGI middleware that tells a connection when its requests start and end."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection = scope.get("state", {}).get("connection")
+        if connection is None:  # the lifespan, or a test without a server
+            await self.app(scope, receive, send)
+            return
+        connection.request_started()
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            connection.request_ended()

@@ -12,7 +12,7 @@ MB = 10**6
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of the service; what exceeds one is refused in words."""
+    """Bounds of the service; a request that exceeds one is refused with a message."""
 
     max_upload_mb: float = 50.0  # of one file
     max_request_mb: float = 200.0  # of all files of a request
@@ -23,8 +23,9 @@ class Limits:
     n_waiting: int = 8  # requests that wait for their turn, or still send
     n_streams: int = 4
     max_message_bytes: int = 2**18  # of a stream
-    n_connections: int = 256  # more are sent away; twice as many are cut off
-    idle_s: float = 30.0  # without a byte from a client, or without a hop of a stream
+    n_connections: int = 256  # more get 503; beyond twice as many, connections are closed
+    max_unread_bytes: int = 2**18  # of answers that a client has not read while it goes on sending
+    idle_s: float = 30.0  # for a request's head, between bytes of an upload, for an answer to be read, and for a hop
     min_bytes_per_s: float = 10_000.0  # of an upload, once idle_s are over
     max_sending_s: float = 600.0  # for one request's files
 

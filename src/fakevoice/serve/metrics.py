@@ -5,7 +5,7 @@ import time
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-REFUSALS = (400, 401, 403, 408, 413, 421, 422, 503)
+REFUSALS = (400, 401, 403, 408, 413, 414, 415, 421, 422, 431, 503)
 
 
 class ServiceMetrics:

@@ -1,4 +1,6 @@
-"""The shapes of what the service takes and gives, as OpenAPI shows them."""
+"""Types of requests and responses, as OpenAPI describes them."""
+
+import re
 
 from pydantic import BaseModel, Field
 
@@ -10,6 +12,19 @@ ABOUT = """Which voices a recording holds, said by one finished run.
 with one row of a timeline and its note as JSON. The text message `end` asks for the last answer. `{"error": ...}` comes
 before it closes where something is wrong. With a token: offer the WebSocket protocols `fakevoice` and the token.
 """
+
+NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
+def parse_number(text: str) -> float:
+    """A decimal number in ASCII digits; Python's `float` also accepts other digits, underscores and ``inf``.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if not NUMBER.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is not a number")
+    return float(text)
 
 
 class Problem(BaseModel):
@@ -70,11 +85,14 @@ REFUSED = {
     403: "asked by a page from elsewhere",
     408: "the upload stopped",
     413: "more than the limits allow",
+    414: "the address is too long",
     415: "no multipart form",
-    421: "another host was meant",
+    421: "the Host header names another server",
     422: "no file, or an impossible hop_s",
-    503: "busy; Retry-After says when to come back",
+    431: "the headers are too long",
+    503: "busy; Retry-After says when to try again",
 }
+CHECKS = (403, 414, 421, 431)  # of every request
 
 
 def refusals(*statuses: int) -> dict[int, dict]:

@@ -1,5 +1,6 @@
 """A predictor that stays: it scores uploads in the thread that asks, with models that are loaded once."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ import threadpoolctl
 from starlette.exceptions import HTTPException
 
 from fakevoice.audio.messages import code_of
+from fakevoice.audio.preprocess import read_clips
 from fakevoice.audio.read import measure_length
 from fakevoice.audio.video import VIDEOS, extract_audio
 from fakevoice.core.config import Config
@@ -23,13 +25,15 @@ Result = TypeVar("Result")
 
 
 class InProcessPredictor(Predictor):
-    """The predictor without worker processes; between chunks it ends where nobody waits for the answer any more."""
+    """The predictor without worker processes; it stops between two chunks when the request has been cancelled."""
 
     def predict(self, files: list[Path]) -> Scores:
+        """Score files; each is decoded in one pass, and only one chunk of clips is in memory."""
+        clips = read_clips(files, self.config)
         parts = []
-        for start in range(0, len(files), CHUNK):
+        while chunk := list(itertools.islice(clips, CHUNK)):
             anyio.from_thread.check_cancelled()
-            parts.append(self.score_files(files[start : start + CHUNK]))
+            parts.append(self.score_clips(chunk))
         return Scores.joined(parts)
 
 

@@ -13,6 +13,7 @@ from fakevoice.inference.stream import Listener, Reply, as_dict
 from fakevoice.serve.access import STREAM_PROTOCOL
 from fakevoice.serve.limits import Limits
 from fakevoice.serve.metrics import ServiceMetrics
+from fakevoice.serve.schema import parse_number
 from fakevoice.serve.scoring import in_thread
 
 MAX_RATE_HZ = 192_000  # memory follows from it: two bytes for each sample of a clip
@@ -55,12 +56,12 @@ class Streams:
     def _listener(self, websocket: WebSocket) -> Listener:
         asked = websocket.query_params
         try:
-            rate_hz, hop_s = int(asked.get("rate", "16000")), float(asked.get("hop_s", "1"))
+            rate_hz, hop_s = parse_number(asked.get("rate", "16000")), parse_number(asked.get("hop_s", "1"))
         except ValueError:
             raise ConfigError("rate is a number of Hz, hop_s of seconds, as in ?rate=16000&hop_s=1") from None
-        if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
-            raise ConfigError(f"a rate of {rate_hz} Hz: from {MIN_RATE_HZ} to {MAX_RATE_HZ}")
-        return Listener(self.predictor, rate_hz, 1, hop_s)
+        if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ or not rate_hz.is_integer():
+            raise ConfigError(f"a rate of {rate_hz:.15g} Hz: a whole number from {MIN_RATE_HZ} to {MAX_RATE_HZ}")
+        return Listener(self.predictor, int(rate_hz), 1, hop_s)
 
     async def _answer(self, websocket: WebSocket, listener: Listener) -> None:
         heard_s, answered_s = 0.0, anyio.current_time()
@@ -68,6 +69,9 @@ class Streams:
         while not is_last:
             samples = await self._received(websocket, answered_s + self.limits.idle_s)
             is_last = samples is None
+            if not is_last and len(samples) < listener.n_wanted:  # no answer is due: kept without a thread
+                list(listener.push(samples))
+                continue
             replies = listener.end() if is_last else listener.push(samples)
             while (reply := await self._next(replies)) is not None:
                 self._count(reply, reply.end_s - heard_s)
