@@ -67,8 +67,8 @@ def test_every_link_leads_somewhere(page):
 def test_every_file_that_a_page_names_exists(page):
     """Paths from the top of the repository; the reader writes some of them."""
     written = {path for text in TEXT.values() for path in documents.files(text)}
-    named_files = re.findall(r"\b(?:src|tests|benchmarks|configs|docs|notebooks)/[\w/.-]*\.(?:py|yaml|md)\b", TEXT[page])
-    missing = {path for path in named_files if not (REPOSITORY / path).exists() and "/NAME." not in path}
+    files = re.findall(r"\b(?:src|tests|benchmarks|configs|docs|notebooks)/[\w/.-]*\.(?:py|yaml|md)\b", TEXT[page])
+    missing = {path for path in files if not (REPOSITORY / path).exists() and "/NAME." not in path}
     assert missing <= written
 
 
