@@ -1,4 +1,4 @@
-"""The pages of docs/ tell the truth: links lead somewhere, commands can be typed, tables are those of a run."""
+"""The pages of docs/ are true: links lead somewhere, commands can be typed, tables are those of a run."""
 
 import re
 import runpy
@@ -23,7 +23,7 @@ from fakevoice.pipeline.runner import STAGES
 from tests.support import documents
 
 DOCS = REPOSITORY / "docs"
-PAGES = [REPOSITORY / "README.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "RESULTS.md", *sorted(DOCS.rglob("*.md"))]
 USE = DOCS / "how-to" / "use_the_model.md"
 TUTORIAL, STAGE_PAGE, FILE_PAGE = (
     DOCS / "tutorial.md",
@@ -33,9 +33,9 @@ TUTORIAL, STAGE_PAGE, FILE_PAGE = (
 TEXT = {page: documents.read(page) for page in PAGES}
 TOLD = {Path(path).stem for text in TEXT.values() for path in documents.files(text) if path.startswith("configs/")}
 COMMANDS = [
-    (page, command) for page in PAGES[1:] for command in documents.commands(TEXT[page]) if "COMMAND" not in command
+    (page, command) for page in PAGES[2:] for command in documents.commands(TEXT[page]) if "COMMAND" not in command
 ]
-SERVERS = {"tensorboard", "notebooks"}  # which run until they are stopped: tests/test_cli.py looks after them
+SERVERS = {"tensorboard", "notebooks"}  # which run until they are stopped: tests/cli/ starts them
 PLACEHOLDERS = {name: r"[\w.]+" for name in ("OUTPUT", "CLASS", "MEMBER", "METRIC", "MEASURE", "NETWORK", "MODEL")}
 PLACEHOLDERS |= {name: r"\d+" for name in ("K", "N")}
 
@@ -63,6 +63,15 @@ def test_every_link_leads_somewhere(page):
         assert not anchor or anchor in documents.anchors(documents.read(file)), target
 
 
+@every_page
+def test_every_file_that_a_page_names_exists(page):
+    """Paths from the top of the repository; the reader writes some of them."""
+    written = {path for text in TEXT.values() for path in documents.files(text)}
+    files = re.findall(r"\b(?:src|tests|benchmarks|configs|docs|notebooks)/[\w/.-]*\.(?:py|yaml|md)\b", TEXT[page])
+    missing = {path for path in files if not (REPOSITORY / path).exists() and "/NAME." not in path}
+    assert missing <= written
+
+
 def test_every_page_is_in_the_index():
     listed = {(DOCS / target).resolve() for target in documents.links(TEXT[DOCS / "README.md"])}
     assert set(PAGES) - {DOCS / "README.md"} <= listed
@@ -75,7 +84,7 @@ def test_how_every_command_is_tried_is_told():
     known = command_line._parser()._subparsers._group_actions[0].choices
     assert sorted(told) == sorted([*known, "bench", "test"])
     for commands, _, files in rows:
-        for file in re.findall(r"`(tests/\w+\.py)`", files):
+        for file in re.findall(r"`(tests/[\w/]+\.py)`", files):
             text = (REPOSITORY / file).read_text(encoding="utf-8")
             assert any(re.search(rf"\b{command}\b", text) for command in re.findall(r"`(\w+)`", commands)), file
 
