@@ -86,10 +86,15 @@ def fetch(args: dict[str, Any]) -> Path:
     return plugins.load("encoders", encoder).fetch(**own)
 
 
+def build_encoder(n_samples: int, args: dict[str, Any]) -> "nn.Module":
+    """A new module of an encoder for clips of `n_samples` at 16 kHz."""
+    encoder, own = _split(args)
+    return plugins.load("encoders", encoder).build(n_samples, **own)
+
+
 @lru_cache(maxsize=N_LOADED)
 def _load(n_samples: int, args: str, device: str) -> "nn.Module":
-    encoder, own = _split(json.loads(args))
-    module = plugins.load("encoders", encoder).build(n_samples, **own)
+    module = build_encoder(n_samples, json.loads(args))
     try:
         return module.to(device)
     except (RuntimeError, AssertionError) as error:

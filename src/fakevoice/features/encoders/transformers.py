@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional as F
 
@@ -68,7 +69,7 @@ def build(
                 output_loading_info=True,
             )
             front = _front_end(folder, n_samples)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             reason = str(error).splitlines()[0]
             raise ConfigError(f"checkpoint {checkpoint}: transformers cannot load {folder}: {reason}") from error
     missing = [name for name in sorted(report["missing_keys"]) if not name.startswith(UNUSED)]
@@ -174,19 +175,30 @@ class LogMel(nn.Module):
 
         self.n_samples = 2 * hop_length * math.ceil(n_samples / (2 * hop_length))  # an even number of frames
         self.n_frames = self.n_samples // hop_length
-        self.n_fft, self.hop_length = n_fft, hop_length
         rate_hz = models.SAMPLE_RATE_HZ
         bank = mel_filter_bank(1 + n_fft // 2, n_mels, 0.0, rate_hz / 2, rate_hz, norm="slaney", mel_scale="slaney")
         self.register_buffer("bank", torch.from_numpy(bank).float().T.contiguous(), persistent=False)
-        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        self.power = StftPower(n_fft, hop_length)
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         padded = F.pad(waveform, (0, self.n_samples - waveform.shape[1]))
-        spectrum = torch.stft(padded, self.n_fft, self.hop_length, window=self.window, return_complex=True)
-        power = torch.view_as_real(spectrum[..., :-1]).square().sum(dim=-1)
+        power = self.power(padded)[..., :-1]
         log_mel = (self.bank @ power).clamp(min=LOG_MEL_FLOOR).log10()
         floor = log_mel.amax(dim=(1, 2), keepdim=True) - LOG_MEL_RANGE
         return (torch.maximum(log_mel, floor) + 4.0) / 4.0
+
+
+class StftPower(nn.Module):
+    """Power spectrogram (n_clips, n_fft // 2 + 1, n_frames + 1); export replaces it by real arithmetic."""
+
+    def __init__(self, n_fft: int, hop_length: int):
+        super().__init__()
+        self.n_fft, self.hop_length = n_fft, hop_length
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        spectrum = torch.stft(samples, self.n_fft, self.hop_length, window=self.window, return_complex=True)
+        return torch.view_as_real(spectrum).square().sum(dim=-1)
 
 
 class Normalised(nn.Module):
