@@ -24,7 +24,7 @@ from fakevoice.core.models import SAMPLE_RATE_HZ
 from fakevoice.core.tasks import EPSILON
 from fakevoice.ensemble.blend import MAX_LOG_ODDS, Blend
 from fakevoice.ensemble.calibration import PROBABILITY_FLOOR
-from fakevoice.features.embed import build_encoder, is_encoder
+from fakevoice.features.embed import build_encoder, exact, is_encoder
 from fakevoice.training.networks import TrainedNetwork, label_log_odds
 
 Curve = Callable[[dict[str, Any], torch.Tensor], torch.Tensor]
@@ -109,6 +109,7 @@ class FoldLogits(nn.Module):
         super().__init__()
         self.power = PowerSpectrogram(config.spectrogram.n_fft, config.spectrogram.hop_length)
         self.features = {name: config.networks[name].feature for name in networks}
+        config = exact(config)
         self.args, self.sample_rate_hz = config.features, config.sample_rate_hz
         n_outputs, task = len(config.outputs), config.task
         self.encoders = nn.ModuleDict()

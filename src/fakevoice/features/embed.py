@@ -13,6 +13,7 @@ import numpy as np
 
 from fakevoice.audio.read import resample
 from fakevoice.core import plugins
+from fakevoice.core.config import Config
 from fakevoice.core.errors import FakevoiceError
 from fakevoice.core.models import SAMPLE_RATE_HZ
 
@@ -84,6 +85,14 @@ def fetch(args: dict[str, Any]) -> Path:
     """
     encoder, own = _split(args)
     return plugins.load("encoders", encoder).fetch(**own)
+
+
+def exact(config: Config) -> Config:
+    """The same config with encoders in float32, as export needs them."""
+    features = {
+        name: args | {"precision": "fp32"} if is_encoder(args) else args for name, args in config.features.items()
+    }
+    return config.model_copy(update={"features": features})
 
 
 def build_encoder(n_samples: int, args: dict[str, Any]) -> "nn.Module":

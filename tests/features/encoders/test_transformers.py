@@ -61,7 +61,14 @@ def waveforms() -> np.ndarray:
 
 
 def arguments(folder: Path, **more) -> dict:
-    return {"encoder": "transformers", "checkpoint": str(folder), "layers": [0, 2], **more}
+    return {
+        "encoder": "transformers",
+        "checkpoint": str(folder),
+        "layers": [0, 2],
+        "statistics": ["mean", "std"],
+        "precision": "fp32",
+        **more,
+    }
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -100,6 +107,13 @@ def test_a_clip_does_not_depend_on_its_batch(checkpoints, waveforms, family):
     together = embed.embed(waveforms, RATE_HZ, args)
     alone = np.concatenate([embed.embed(waveform[None], RATE_HZ, args) for waveform in waveforms])
     assert np.allclose(together, alone, atol=1e-6)
+
+
+def test_bf16_is_close(checkpoints, waveforms):
+    args = arguments(checkpoints["Whisper"])
+    exact, rounded = (embed.embed(waveforms, RATE_HZ, args | {"precision": name}) for name in ("fp32", "bf16"))
+    assert not np.array_equal(exact, rounded)
+    assert np.abs(exact - rounded).max() < 0.05 * np.abs(exact).max()
 
 
 def test_any_sample_rate_is_brought_to_16_khz(checkpoints):

@@ -42,7 +42,8 @@ def build(
     checkpoint: str,
     revision: str = "main",
     layers: Layers,
-    statistics: list[Statistic] | None = ("mean", "std"),
+    statistics: list[Statistic] | None = ("mean",),
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
 ) -> nn.Module:
     """The encoder of a checkpoint, cut to the clip and to the layers that are used.
 
@@ -52,6 +53,7 @@ def build(
         revision: commit, tag or branch that `fetch` downloads.
         layers: 0 is the input of the first layer, 1 its output, and so on.
         statistics: over time, of each layer; null keeps the frames.
+        precision: of the products; "auto" is bf16 on processors and GPUs that compute it, at half the time.
 
     Raises:
         ConfigError: the model is missing or of another kind, or has fewer layers.
@@ -76,7 +78,15 @@ def build(
     if missing:  # transformers would go on with random values
         raise ConfigError(f"checkpoint {checkpoint}: {folder} lacks {len(missing)} tensors, e.g. {missing[0]}")
     encoder = whole.get_encoder() if whole.config.is_encoder_decoder else whole
+    if precision == "bf16" or (precision == "auto" and _has_bf16()):
+        encoder = encoder.bfloat16()
     return Encoder(front, encoder, layers, statistics).eval().requires_grad_(False)
+
+
+def _has_bf16() -> bool:
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def weight_files(*, checkpoint: str, **args) -> list[Path]:
@@ -116,10 +126,10 @@ class Encoder(nn.Module):
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         """Hidden states of each clip; they do not depend on the other clips of the batch."""
-        self.encoder(self.front(waveform))
+        self.encoder(self.front(waveform).to(self.encoder.dtype))
         parts = []
         for index in self._chosen:
-            frames = self._states[index].transpose(1, 2)  # (n_clips, n_channels, n_frames)
+            frames = self._states[index].float().transpose(1, 2)  # (n_clips, n_channels, n_frames)
             parts += [frames] if self.statistics is None else [_pooled(frames, name) for name in self.statistics]
         self._states.clear()
         return torch.cat(parts, dim=1)
