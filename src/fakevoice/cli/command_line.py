@@ -138,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_line(to)
     _add(to, "status", "which stages are stale, and why", commands.status, verify=True)
     _add(to, "doctor", "what is here, what is missing, and the command that mends it", commands.doctor)
+    _add(to, "fetch-models", "download the pretrained models that the config names", commands.fetch_models)
     _add(to, "bakeoff", "run the variants of a study of the config and compare them", commands.bakeoff)
     tune = _add(to, "tune", "search the values of some keys for the best out-of-fold score", commands.tune)
     tune.add_argument("--trials", metavar="N", type=_count, default=20, help="finished trials in all (default: 20)")

@@ -86,6 +86,19 @@ def doctor(options: Namespace) -> int:
     return 0 if is_well else 1
 
 
+def fetch_models(options: Namespace) -> None:
+    """Download the pretrained encoders of a config; the only command that downloads a model."""
+    from fakevoice.features import embed
+
+    config = config_of(options)
+    encoders = {name: args for name, args in config.features.items() if embed.is_encoder(args)}
+    for name, args in encoders.items():
+        print(f"{name}: {embed.fetch(args)}", flush=True)
+    if not encoders:
+        print(f"{config.competition} uses no pretrained encoder")
+    print(f"next: ./run.sh all --config {options.config or config.competition}")
+
+
 def bakeoff(options: Namespace) -> None:
     """Run the variants of a study and compare them."""
     from fakevoice.cli.bakeoff import run_study

@@ -6,5 +6,5 @@
 - `plugins`: plug-ins by file name; `code_hash`: hashes of the code that an artifact depends on
 - `artifacts`, `tables`, `locks`: atomic files with checksums, CSV tables, locks between processes
 - `tasks`: what multi-label, binary and multi-class tasks mean for targets and probabilities
-- `progress`: progress bars
+- `progress`: progress bars; `models`: pretrained models on disk; `third_party`: imports that need preparation
 """

@@ -80,7 +80,8 @@ def named_plugins(config: Config, keys: Collection[str]) -> dict[str, set[str]]:
     networks = config.networks.values()
     by_key = [
         ("dataset", "datasets", [config.dataset.name]),
-        ("features", "features", config.features),
+        ("features", "features", [name for name, args in config.features.items() if "encoder" not in args]),
+        ("features", "encoders", [args["encoder"] for args in config.features.values() if "encoder" in args]),
         ("statistics", "statistics", config.statistics),
         ("scenes", "noises", plugins.chosen("noises", config.scenes.noises)),
         ("scenes", "vocoders", plugins.chosen("vocoders", config.scenes.vocoders)),

@@ -225,6 +225,8 @@ def _without_replaced(parent, child):
     The arguments of a plug-in belong to its function, and another one would refuse them.
     """
     for key in list(child):
+        if key in ("features", "networks"):
+            _drop_absent(parent.get(key) or {}, child[key])
         if not hasattr(parent.get(key), "keys"):
             continue
         if child[key] is None:
@@ -235,6 +237,12 @@ def _without_replaced(parent, child):
             else:
                 _without_replaced(parent[key], child[key])
     return parent
+
+
+def _drop_absent(parent, child) -> None:
+    """Let a preset take out a feature or network that this config does not have."""
+    for name in [name for name in child or {} if child[name] is None and name not in parent]:
+        del child[name]
 
 
 def _explain(problem: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ FOLDERS = {  # kind of plug-in → its folder in the package
     "datasets": "data/adapters",
     "features": "features/frames",
     "statistics": "features/statistics",
+    "encoders": "features/encoders",
     "augment": "training/augment",
     "adaptation": "training/adaptation",
     "models": "training/models",

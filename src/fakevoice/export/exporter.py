@@ -34,7 +34,8 @@ from fakevoice.export.formats import (
 from fakevoice.export.graph import Exportable, FoldLogits, refuse_unexportable
 from fakevoice.export.model_card import card, difference_text
 from fakevoice.export.without_stacker import StandaloneNetworks, paired_difference, without_stacker
-from fakevoice.features.extract import extract
+from fakevoice.features.embed import exact
+from fakevoice.features.extract import extract_on
 from fakevoice.inference.predictor import Predictor, as_cached
 from fakevoice.scenes.noise_bank import NoiseBank
 from fakevoice.scenes.render import render_all
@@ -114,11 +115,11 @@ def pipeline_probability(predictor: Predictor, blend: Blend, waveforms: list[np.
     """Probabilities (n_clips, n_outputs) float64 of a run's networks, blended by `blend`.
 
     Args:
-        cached: from features as the cache rounds them to save space; else as they are computed.
+        cached: from features as the cache rounds them to save space; otherwise in float32, as exported files do.
     """
-    names = list(dict.fromkeys(network.feature for network in predictor.config.networks.values()))
-    clips = [extract(waveform, predictor.config, names) for waveform in waveforms]
-    arrays = {name: np.stack([clip[name] for clip in clips]) for name in names}
+    config = predictor.config if cached else exact(predictor.config)
+    names = list(dict.fromkeys(network.feature for network in config.networks.values()))
+    arrays = extract_on("cpu", np.stack(waveforms), config, names)
     if cached:
         arrays = {name: as_cached(array) for name, array in arrays.items()}
     members = [np.mean(predictor.fold_logits(name, arrays), axis=0) for name in blend.members]

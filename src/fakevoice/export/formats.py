@@ -23,6 +23,12 @@ BATCH = 16  # clips that a file is asked about at once
 N_TIMED = 15
 EXTRAS = ("onnx", "onnxruntime", "onnxscript")
 WITH_WEIGHTS = ("Conv", "Gemm", "MatMul")
+SIZED = {  # tracing takes the sizes that these operators are given for constants, but not those of tensor methods
+    torch.ops.aten.sym_size.int: "size",
+    torch.ops.aten.view.default: "view",
+    torch.ops.aten.reshape.default: "reshape",
+    torch.ops.aten.expand.default: "expand",
+}
 Answer = Callable[[np.ndarray], np.ndarray]
 
 
@@ -88,6 +94,10 @@ class _Plain(nn.Module):
     def __init__(self, program: torch.export.ExportedProgram):
         super().__init__()
         self.graph = program.module(check_guards=False)
+        for node in self.graph.graph.nodes:
+            if node.target in SIZED:
+                node.op, node.target = "call_method", SIZED[node.target]
+        self.graph.recompile()
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         return self.graph.forward(waveform)

@@ -20,9 +20,11 @@ from torch.nn import functional as F
 from fakevoice.core import plugins
 from fakevoice.core.config import Config
 from fakevoice.core.errors import ConfigError
+from fakevoice.core.models import SAMPLE_RATE_HZ
 from fakevoice.core.tasks import EPSILON
 from fakevoice.ensemble.blend import MAX_LOG_ODDS, Blend
 from fakevoice.ensemble.calibration import PROBABILITY_FLOOR
+from fakevoice.features.embed import build_encoder, exact, is_encoder
 from fakevoice.training.networks import TrainedNetwork, label_log_odds
 
 Curve = Callable[[dict[str, Any], torch.Tensor], torch.Tensor]
@@ -40,7 +42,10 @@ def refuse_unexportable(config: Config, networks: dict[str, list[TrainedNetwork]
     features = [f for f in plugins.names("features") if getattr(plugins.load("features", f), "TAKES_TENSORS", False)]
     for name, folds in networks.items():
         network = config.networks[name]
-        if network.feature not in features:
+        if is_encoder(config.features[network.feature]):
+            if config.sample_rate_hz != SAMPLE_RATE_HZ:
+                raise ConfigError(f"export: networks.{name} reads an encoder at 16 kHz: set sample_rate_hz=16000")
+        elif network.feature not in features:
             raise ConfigError(
                 f"export: networks.{name} reads {network.feature}, which is computed in NumPy alone; networks on "
                 f"{', '.join(features)} can be exported"
@@ -57,8 +62,9 @@ def refuse_unexportable(config: Config, networks: dict[str, list[TrainedNetwork]
 class PowerSpectrogram(nn.Module):
     """As `spectrum.power_spectrogram`, for a batch."""
 
-    def __init__(self, n_fft: int, hop_length: int):
+    def __init__(self, n_fft: int, hop_length: int, pad_mode: str = "constant"):
         super().__init__()
+        self.pad_mode = pad_mode
         window = scipy.signal.get_window("hann", n_fft).astype(np.float32)
         basis = np.fft.rfft(np.diag(window)).T  # (n_fft // 2 + 1, n_fft): each row gives one bin of a frame
         parts = np.concatenate([basis.real, basis.imag]).astype(np.float32)
@@ -67,7 +73,7 @@ class PowerSpectrogram(nn.Module):
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         """(batch, n_fft // 2 + 1, n_frames) of samples (batch, n_samples)."""
-        padded = F.pad(waveform, (self.n_fft // 2, self.n_fft // 2))[:, None]
+        padded = F.pad(waveform[:, None], (self.n_fft // 2, self.n_fft // 2), mode=self.pad_mode)
         real, imaginary = F.conv1d(padded, self.basis, stride=self.hop_length).chunk(2, dim=1)
         return real.square() + imaginary.square()
 
@@ -103,8 +109,13 @@ class FoldLogits(nn.Module):
         super().__init__()
         self.power = PowerSpectrogram(config.spectrogram.n_fft, config.spectrogram.hop_length)
         self.features = {name: config.networks[name].feature for name in networks}
+        config = exact(config)
         self.args, self.sample_rate_hz = config.features, config.sample_rate_hz
         n_outputs, task = len(config.outputs), config.task
+        self.encoders = nn.ModuleDict()
+        for feature in dict.fromkeys(self.features.values()):
+            if is_encoder(config.features[feature]):
+                self.encoders[feature] = _exportable_encoder(config.n_samples, config.features[feature])
         self.networks = nn.ModuleDict(
             {name: nn.ModuleList([Fold(fold, n_outputs, task) for fold in folds]) for name, folds in networks.items()}
         )
@@ -112,15 +123,26 @@ class FoldLogits(nn.Module):
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         """Logits (batch, n_folds, n_networks, n_outputs) of samples (batch, n_samples) float32."""
         power = self.power(waveform)
-        heard = {feature: self._feature(feature, power) for feature in dict.fromkeys(self.features.values())}
+        heard = {feature: self._feature(feature, waveform, power) for feature in dict.fromkeys(self.features.values())}
         members = [
             torch.stack([fold(heard[self.features[name]]) for fold in folds], dim=1)
             for name, folds in self.networks.items()
         ]
         return torch.stack(members, dim=2)
 
-    def _feature(self, name: str, power: torch.Tensor) -> torch.Tensor:
+    def _feature(self, name: str, waveform: torch.Tensor, power: torch.Tensor) -> torch.Tensor:
+        if name in self.encoders:
+            return self.encoders[name](waveform)
         return plugins.load("features", name).compute(power, self.sample_rate_hz, **self.args[name]).float()
+
+
+def _exportable_encoder(n_samples: int, args: dict[str, Any]) -> nn.Module:
+    """A pretrained encoder without complex numbers, which exchange formats do not have."""
+    encoder = build_encoder(n_samples, args)
+    power = getattr(encoder.front, "power", None)
+    if power is not None:
+        encoder.front.power = PowerSpectrogram(power.n_fft, power.hop_length, pad_mode="reflect")
+    return encoder
 
 
 class Exportable(nn.Module):

@@ -1,7 +1,8 @@
 """Waveform → all features of a config, one STFT for all: the same function for training, test and new audio.
 
 A feature is computed from the power spectrogram; one whose module says ``INPUT = "waveform"`` gets the samples.
-One that says ``TAKES_TENSORS = True`` can be computed on a GPU, for many clips at once.
+One that says ``TAKES_TENSORS = True`` can be computed on a GPU, for many clips at once. A feature whose arguments name
+an encoder is an embedding (see `embed`).
 The stacker's columns are statistics of the bands of some features, and of the whole clip.
 """
 
@@ -11,6 +12,7 @@ from fakevoice.audio.spectrum import power_spectrogram
 from fakevoice.core import plugins
 from fakevoice.core.config import Config
 from fakevoice.core.errors import ConfigError, FakevoiceError
+from fakevoice.features import embed
 from fakevoice.features.pooling import pool_bands
 
 POOLED, POWER, WAVEFORM = "pooled", "power", "waveform"
@@ -27,6 +29,11 @@ def extract(waveform: np.ndarray, config: Config, names: list[str]) -> dict[str,
     Returns:
         Each feature as (n_bands, n_frames) float32, ``"pooled"`` as (n_columns,) float32.
     """
+    arrays = extract_on("cpu", waveform[None], config, names)
+    return {name: array[0] for name, array in arrays.items()}
+
+
+def _extract_one(waveform: np.ndarray, config: Config, names: list[str]) -> dict[str, np.ndarray]:
     inputs = _inputs(waveform, config)
     needed = {*names, *config.pooled} - {POOLED} if POOLED in names else set(names)
     arrays = {name: _compute(name, inputs, config) for name in sorted(needed)}
@@ -39,6 +46,8 @@ def extract(waveform: np.ndarray, config: Config, names: list[str]) -> dict[str,
 def extract_on(device: str, waveforms: np.ndarray, config: Config, names: list[str]) -> dict[str, np.ndarray]:
     """Features of several clips, by name; on a GPU those that can be computed there, which changes their last digits.
 
+    A clip's values do not depend on the other clips.
+
     Args:
         device: ``"cpu"`` is NumPy; others are PyTorch's, e.g. ``"cuda"``.
         waveforms: (n_clips, n_samples) float32 at the config's rate.
@@ -50,9 +59,23 @@ def extract_on(device: str, waveforms: np.ndarray, config: Config, names: list[s
     Raises:
         FakevoiceError: there is no such device.
     """
+    embedded = {name: config.features[name] for name in names if name in encoder_features(config)}
+    arrays = {name: embed.embed(waveforms, config.sample_rate_hz, args, device) for name, args in embedded.items()}
+    others = [name for name in names if name not in embedded]
     if device == "cpu":
-        clips = [extract(waveform, config, names) for waveform in waveforms]
-        return {name: np.stack([clip[name] for clip in clips]) for name in names}
+        clips = [_extract_one(waveform, config, others) for waveform in waveforms]
+        arrays |= {name: np.stack([clip[name] for clip in clips]) for name in others}
+    elif others:
+        arrays |= _extract_on_gpu(device, waveforms, config, others)
+    return {name: arrays[name] for name in names}
+
+
+def encoder_features(config: Config) -> list[str]:
+    """Names of the features that pretrained encoders compute."""
+    return [name for name, args in config.features.items() if embed.is_encoder(args)]
+
+
+def _extract_on_gpu(device: str, waveforms: np.ndarray, config: Config, names: list[str]) -> dict[str, np.ndarray]:
     power = _power_on(device, waveforms, config)
     wanted = {*names, *config.pooled} - {POOLED} if POOLED in names else set(names)
     there = [name for name in sorted(wanted) if getattr(plugins.load("features", name), "TAKES_TENSORS", False)]
@@ -117,10 +140,15 @@ def check_features(config: Config) -> dict[str, tuple[int, ...]]:
             spectrum.
     """
     for name, args in config.features.items():
-        plugins.check_args(plugins.load("features", name).compute, args, f"features.{name}")
+        if embed.is_encoder(args):
+            embed.check_args(name, args)
+        else:
+            plugins.check_args(plugins.load("features", name).compute, args, f"features.{name}")
     arrays = extract(np.zeros(config.n_samples, np.float32), config, [*config.features, POOLED])
     shapes = {name: arrays[name].shape for name in config.features}
     for name in config.pooled:
+        if name in encoder_features(config):
+            raise ConfigError(f"pooled: {name!r} is an embedding; a network such as `linear` can read it")
         if shapes[name][1] == config.n_samples:  # its frames are the samples
             raise ConfigError(f"pooled: {name!r} is no spectrum, so that it has no bands to take statistics of")
     return shapes

@@ -15,7 +15,7 @@ from fakevoice.core.tasks import one_output_each
 from fakevoice.ensemble.blend import STACK, Blend
 from fakevoice.ensemble.ood import RANGE, Range
 from fakevoice.ensemble.stacker import column_names, load_boosters, predict_logits
-from fakevoice.features.extract import POOLED, extract, pooled_names
+from fakevoice.features.extract import POOLED, extract_on, pooled_names
 from fakevoice.parallel.pool import run_parallel
 from fakevoice.training.networks import TrainedNetwork, choose_device, load_network
 
@@ -167,8 +167,7 @@ def features_of(waveforms: list[np.ndarray], config: Config) -> dict[str, np.nda
         waveforms: each (n_samples,) float32, as `preprocessing.fitted` gives it.
     """
     names = [*{network.feature: None for network in config.networks.values()}, POOLED]
-    clips = [extract(waveform, config, names) for waveform in waveforms]
-    arrays = {name: np.stack([clip[name] for clip in clips]) for name in names}
+    arrays = extract_on("cpu", np.stack(waveforms), config, names)
     return {name: a if name == POOLED else as_cached(a) for name, a in arrays.items()}
 
 

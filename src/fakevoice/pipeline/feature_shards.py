@@ -17,6 +17,7 @@ from fakevoice.core import artifacts, code_hash, remote_cache
 from fakevoice.core.config import Config, digest
 from fakevoice.core.errors import ConfigError
 from fakevoice.data.clip_cache import ClipFiles, Sounds
+from fakevoice.features import embed
 from fakevoice.features.extract import POOLED, extract_on, pooled_names
 from fakevoice.features.store import shard_name, write_manifest
 from fakevoice.parallel.pool import run_parallel
@@ -71,15 +72,23 @@ def feature_folders(cache: Path, config: Config, inputs: dict[str, str]) -> dict
         inputs: name → hash of the tables and noises that scenes are made from.
     """
     named = code_hash.named_plugins(config, ("scenes",))
-    rendering = code_hash.digest_of(["pipeline.feature_shards"], named | {"features": [], "statistics": []})
+    rendering_only = named | {"features": [], "statistics": [], "encoders": []}
+    rendering = code_hash.digest_of(["pipeline.feature_shards"], rendering_only)
     common = [inputs, rendering, config.seed, config.sample_rate_hz, config.clip_duration_s, config.shard_size]
     common += [config.preprocessing.model_dump(), config.scenes.model_dump(), config.spectrogram.model_dump()]
     own: dict[str, list] = {}
     for name, args in config.features.items():
-        own[name] = [args, code_hash.digest_of([f"features.frames.{name}"], named)]
+        own[name] = [args, *_code_and_weights(name, args, named)]
     statistics = [[name, code_hash.digest_of([f"features.statistics.{name}"], named)] for name in config.statistics]
     own[POOLED] = [{name: own[name] for name in config.pooled}, statistics]
     return {name: cache / f"{name}-{digest([name, common, value])[:12]}" for name, value in own.items()}
+
+
+def _code_and_weights(name: str, args: dict, named: dict) -> list[str]:
+    if not embed.is_encoder(args):
+        return [code_hash.digest_of([f"features.frames.{name}"], named)]
+    files = [artifacts.checksum(file) for file in embed.weight_files(args)]
+    return [code_hash.digest_of([f"features.encoders.{args[embed.ENCODER]}"], named), *files]
 
 
 def given_statistics(table: pd.DataFrame, config: Config) -> pd.DataFrame:

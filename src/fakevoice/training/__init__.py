@@ -7,5 +7,5 @@
 - `loss`: loss of labels and states; `unlabeled_clips`: adaptation to the unlabeled clips
 - `loop`: optimisation steps of an epoch; `fold_trainer`: one fold; `cross_validation`: all networks and folds
 - `tensorboard`: learning curves
-- `sinc_filters`, `torchvision_import`: shared by several models
+- `sinc_filters`: shared by several models
 """

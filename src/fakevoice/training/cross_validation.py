@@ -16,6 +16,7 @@ from fakevoice.core.paths import Paths
 from fakevoice.core.progress import Progress
 from fakevoice.core.tasks import head_states, network_targets, one_output_each, targets
 from fakevoice.data import leakage
+from fakevoice.features.embed import ENCODER, is_encoder
 from fakevoice.features.extract import POOLED, pooled_names
 from fakevoice.features.store import CachedFeature, scored_splits
 from fakevoice.parallel import torchrun
@@ -215,9 +216,19 @@ def _plugins_of(network: Network, config: Config) -> dict[str, list[str]]:
         "augment": [plugin.name for plugin in network.augment],
         "adaptation": [plugin.name for plugin in network.adapt],
         "metrics": config.epoch_measures,
-        "features": [network.feature] if waveform_plugins(network) else [],  # otherwise read from the cache
+        **_feature_code(network, config),
         "statistics": [],
     }
+
+
+def _feature_code(network: Network, config: Config) -> dict[str, list[str]]:
+    """The plug-in that computes a network's feature, where training does that; otherwise it is read from the cache."""
+    code: dict[str, list[str]] = {"features": [], "encoders": []}
+    args = config.features[network.feature]
+    if waveform_plugins(network):
+        kind, name = ("encoders", args[ENCODER]) if is_encoder(args) else ("features", network.feature)
+        code[kind].append(name)
+    return code
 
 
 def _finished(job: FoldJob, key: str) -> bool:

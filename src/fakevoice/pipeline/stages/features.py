@@ -20,6 +20,23 @@ READS = (
 )
 
 
+def inputs(config: Config, paths: Paths) -> dict[str, list]:
+    """Size and time of the pretrained weights; their content is part of the key of a feature's folder."""
+    from fakevoice.core.errors import ConfigError
+    from fakevoice.features import embed
+
+    found = {}
+    for name, args in config.features.items():
+        if not embed.is_encoder(args):
+            continue
+        try:
+            files = embed.weight_files(args)
+            found[f"weights of {name}"] = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+        except (ConfigError, OSError):
+            found[f"weights of {name}"] = ["missing"]
+    return found
+
+
 def run(config: Config, paths: Paths) -> list[Path]:
     """Fill the cache; features.json says which folder holds which feature."""
     from fakevoice.core.artifacts import checksum, read_json, write_json

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fakevoice.core.errors import ConfigError
-from fakevoice.training.torchvision_import import ready_torchvision
+from fakevoice.core.third_party import ready_torchvision
 
 WHOLE_PATCHES = 32  # pixels; a multiple of every usual patch but those of 14, which say so in their names
 

@@ -1,7 +1,5 @@
 """wav2vec 2.0 on the raw waveform, from a published checkpoint (Baevski et al. 2020); transformers has its layers."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Literal
 
 import torch
@@ -10,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fakevoice.core.errors import ConfigError
-from fakevoice.training.torchvision_import import ready_torchvision
+from fakevoice.core.third_party import import_transformers, quiet
 
 FIELD = 400  # samples that the first frame hears
 HEAD_WIDTH = 32  # of each attention head of a network made here
@@ -67,21 +65,12 @@ def build(
         pooling: over time: the mean, or a mean weighted by learned attention.
 
     Raises:
-        ConfigError: transformers is not installed, the checkpoint cannot be had or is of another architecture, more
+        ConfigError: the checkpoint cannot be had or is of another architecture, more
             layers are to be frozen than there are.
     """
     encoder = _pretrained(checkpoint) if checkpoint else _fresh(hidden, n_layers)
     _freeze(encoder, n_frozen_layers)
     return Wav2Vec2(encoder, n_outputs, pooling, dropout)
-
-
-def import_transformers():
-    ready_torchvision()
-    try:
-        import transformers
-    except ImportError as error:
-        raise ConfigError("pip install transformers==5.23.0 to use wav2vec2") from error
-    return transformers
 
 
 def _fresh(hidden: int, n_layers: int) -> nn.Module:
@@ -101,7 +90,7 @@ def _fresh(hidden: int, n_layers: int) -> nn.Module:
 def _pretrained(checkpoint: str) -> nn.Module:
     transformers = import_transformers()
     try:
-        with _silence(transformers.utils.logging):
+        with quiet(transformers):
             config = transformers.AutoConfig.from_pretrained(checkpoint, trust_remote_code=False, **STEADY)
             if config.model_type != "wav2vec2":
                 raise ConfigError(f"checkpoint: {checkpoint} is a {config.model_type}, not a wav2vec2")
@@ -119,20 +108,6 @@ def _pretrained(checkpoint: str) -> nn.Module:
     if missing:
         raise ConfigError(f"checkpoint: {checkpoint} lacks {len(missing)} tensors of its encoder: {missing[0]}")
     return encoder
-
-
-@contextmanager
-def _silence(logging) -> Iterator[None]:
-    """transformers without its progress bars and reports, which speak of a head that is not wanted."""
-    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if has_bars:
-            logging.enable_progress_bar()
 
 
 def _freeze(encoder: nn.Module, n_layers: int) -> None:

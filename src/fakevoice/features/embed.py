@@ -1,0 +1,114 @@
+"""Embeddings of clips by pretrained encoders; a feature whose arguments name an ``encoder`` is one.
+
+features:
+  whisper: {encoder: transformers, checkpoint: openai/whisper-base, layers: [3, 4]}
+"""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fakevoice.audio.read import resample
+from fakevoice.core import plugins
+from fakevoice.core.config import Config
+from fakevoice.core.errors import FakevoiceError
+from fakevoice.core.models import SAMPLE_RATE_HZ
+
+if TYPE_CHECKING:  # torch takes longer to import than most features take
+    from torch import nn
+
+ENCODER = "encoder"
+N_LOADED = 4  # encoders kept in memory
+
+
+def is_encoder(args: dict[str, Any]) -> bool:
+    """Whether a feature of a config is computed by a pretrained encoder."""
+    return ENCODER in args
+
+
+def embed(waveforms: np.ndarray, sample_rate_hz: int, args: dict[str, Any], device: str = "cpu") -> np.ndarray:
+    """Embeddings of some clips.
+
+    Args:
+        waveforms: (n_clips, n_samples) float32.
+        args: of the feature, the encoder's name included.
+
+    Returns:
+        (n_clips, n_bands, n_frames) float32.
+
+    Raises:
+        ConfigError: the model is missing, or an argument is wrong.
+        FakevoiceError: there is no such device.
+    """
+    import torch
+
+    if sample_rate_hz != SAMPLE_RATE_HZ:
+        waveforms = np.stack([resample(waveform, sample_rate_hz, SAMPLE_RATE_HZ) for waveform in waveforms])
+    module = load_encoder(waveforms.shape[1], args, device)
+    with torch.inference_mode():
+        return module(torch.from_numpy(waveforms).to(device)).float().cpu().numpy()
+
+
+def load_encoder(n_samples: int, args: dict[str, Any], device: str = "cpu") -> "nn.Module":
+    """The module of an encoder for clips of `n_samples` at 16 kHz, read once in each process."""
+    return _load(n_samples, json.dumps(args, sort_keys=True), device)
+
+
+def check_args(name: str, args: dict[str, Any]) -> None:
+    """Check the arguments of a feature that names an encoder.
+
+    Raises:
+        ConfigError: an unknown encoder, or an unknown or impossible argument.
+    """
+    encoder, own = _split(args)
+    plugins.check_args(plugins.load("encoders", encoder).build, own, f"features.{name}")
+
+
+def weight_files(args: dict[str, Any]) -> list[Path]:
+    """Files that decide what an encoder computes.
+
+    Raises:
+        ConfigError: the model is missing.
+    """
+    encoder, own = _split(args)
+    return plugins.load("encoders", encoder).weight_files(**own)
+
+
+def fetch(args: dict[str, Any]) -> Path:
+    """Download an encoder unless it is there; its folder.
+
+    Raises:
+        RemoteError: it cannot be downloaded.
+    """
+    encoder, own = _split(args)
+    return plugins.load("encoders", encoder).fetch(**own)
+
+
+def exact(config: Config) -> Config:
+    """The same config with encoders in float32, as export needs them."""
+    features = {
+        name: args | {"precision": "fp32"} if is_encoder(args) else args for name, args in config.features.items()
+    }
+    return config.model_copy(update={"features": features})
+
+
+def build_encoder(n_samples: int, args: dict[str, Any]) -> "nn.Module":
+    """A new module of an encoder for clips of `n_samples` at 16 kHz."""
+    encoder, own = _split(args)
+    return plugins.load("encoders", encoder).build(n_samples, **own)
+
+
+@lru_cache(maxsize=N_LOADED)
+def _load(n_samples: int, args: str, device: str) -> "nn.Module":
+    module = build_encoder(n_samples, json.loads(args))
+    try:
+        return module.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise FakevoiceError(f"features_device={device}: {str(error).splitlines()[0]}") from error
+
+
+def _split(args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    return args[ENCODER], {name: value for name, value in args.items() if name != ENCODER}

@@ -1,0 +1,226 @@
+"""Frozen speech encoders that `transformers` can load: Whisper, wav2vec 2.0, WavLM, HuBERT, UniSpeech-SAT, data2vec.
+
+The values are hidden states of chosen layers: their mean and standard deviation over time (for probes and trees), or
+the frames themselves (for networks). Layers above the last one that is used are not computed. Whisper's position
+embeddings are cut to the length of the clip, which takes a sixth of the time for 5 s (it was trained on 30 s).
+
+Models are read from folders only (see `core.models`); a run never opens a connection.
+
+Sources: Radford et al., "Robust speech recognition via large-scale weak supervision", 2022 (Whisper); Baevski et al.,
+"wav2vec 2.0", 2020; Chen et al., "WavLM", 2022; Hsu et al., "HuBERT", 2021. Lower and middle layers hold most of what
+tells generated speech: arXiv 2502.03559, 2509.12003.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from safetensors import SafetensorError
+from torch import nn
+from torch.nn import functional as F
+
+from fakevoice.core import models
+from fakevoice.core.errors import ConfigError
+from fakevoice.core.third_party import import_transformers, quiet
+
+WEIGHTS = "model.safetensors"
+FILES = ("config.json", "preprocessor_config.json", WEIGHTS)
+UNUSED = ("decoder.", "masked_spec_embed")  # parts of a checkpoint without which the encoder is complete
+LOG_MEL_FLOOR, LOG_MEL_RANGE = 1e-10, 8.0  # of Whisper's input: log10 of power, and how far below the maximum
+VARIANCE_FLOOR = 1e-7  # of wav2vec 2.0's input normalisation
+
+Layers = Annotated[list[Annotated[int, Field(ge=0, le=100)]], Field(min_length=1)]
+Statistic = Literal["mean", "std", "max"]
+
+
+def build(
+    n_samples: int,
+    *,
+    checkpoint: str,
+    revision: str = "main",
+    layers: Layers,
+    statistics: list[Statistic] | None = ("mean",),
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+) -> nn.Module:
+    """The encoder of a checkpoint, cut to the clip and to the layers that are used.
+
+    Args:
+        n_samples: of each clip at 16 kHz.
+        checkpoint: a name on the Hugging Face hub such as ``openai/whisper-base``, or a folder.
+        revision: commit, tag or branch that `fetch` downloads.
+        layers: 0 is the input of the first layer, 1 its output, and so on.
+        statistics: over time, of each layer; null keeps the frames.
+        precision: of the products; "auto" is bf16 on processors and GPUs that compute it, at half the time.
+
+    Raises:
+        ConfigError: the model is missing or of another kind, or has fewer layers.
+    """
+    transformers = import_transformers()
+    folder = models.find(checkpoint)
+    with quiet(transformers):
+        try:
+            whole, report = transformers.AutoModel.from_pretrained(
+                folder,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+            front = _front_end(folder, n_samples)
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"checkpoint {checkpoint}: transformers cannot load {folder}: {reason}") from error
+    missing = [name for name in sorted(report["missing_keys"]) if not name.startswith(UNUSED)]
+    if missing:  # transformers would go on with random values
+        raise ConfigError(f"checkpoint {checkpoint}: {folder} lacks {len(missing)} tensors, e.g. {missing[0]}")
+    encoder = whole.get_encoder() if whole.config.is_encoder_decoder else whole
+    if precision == "bf16" or (precision == "auto" and _has_bf16()):
+        encoder = encoder.bfloat16()
+    return Encoder(front, encoder, layers, statistics).eval().requires_grad_(False)
+
+
+def _has_bf16() -> bool:
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def weight_files(*, checkpoint: str, **args) -> list[Path]:
+    """Configuration and weights of a checkpoint.
+
+    Raises:
+        ConfigError: the model is not there.
+    """
+    folder = models.find(checkpoint)
+    return [folder / name for name in FILES]
+
+
+def fetch(*, checkpoint: str, revision: str = "main", **args) -> Path:
+    """Download a checkpoint from the hub unless it is there; its folder."""
+    return models.fetch(checkpoint, revision, FILES)
+
+
+class Encoder(nn.Module):
+    """Waveforms (n_clips, n_samples) at 16 kHz → (n_clips, n_bands, n_frames) of the chosen layers."""
+
+    def __init__(self, front: nn.Module, encoder: nn.Module, layers: list[int], statistics: list[str] | None):
+        super().__init__()
+        self.front = front
+        self.encoder = encoder
+        self.statistics = statistics
+        stack = _layer_owner(encoder)
+        if max(layers) > len(stack.layers):
+            raise ConfigError(f"layers: {max(layers)} of an encoder that has {len(stack.layers)}")
+        stack.layers = stack.layers[: max(max(layers), 1)]
+        self._chosen = layers
+        self._states: dict[int, torch.Tensor] = {}
+        stack.layers[0].register_forward_pre_hook(self._keep_input, with_kwargs=True)
+        for index, layer in enumerate(stack.layers, start=1):
+            layer.register_forward_hook(lambda module, given, result, index=index: self._keep(index, result))
+        if isinstance(front, LogMel):
+            _cut_positions(encoder, front.n_frames // 2)
+
+    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+        """Hidden states of each clip; they do not depend on the other clips of the batch."""
+        self.encoder(self.front(waveform).to(self.encoder.dtype))
+        parts = []
+        for index in self._chosen:
+            frames = self._states[index].float().transpose(1, 2)  # (n_clips, n_channels, n_frames)
+            parts += [frames] if self.statistics is None else [_pooled(frames, name) for name in self.statistics]
+        self._states.clear()
+        return torch.cat(parts, dim=1)
+
+    def _keep_input(self, module: nn.Module, given: tuple, named: dict) -> None:
+        self._keep(0, given[0] if given else named["hidden_states"])
+
+    def _keep(self, index: int, result: torch.Tensor | tuple) -> None:
+        if index in self._chosen:
+            self._states[index] = result[0] if isinstance(result, tuple) else result
+
+
+def _pooled(frames: torch.Tensor, statistic: str) -> torch.Tensor:
+    if statistic == "mean":
+        return frames.mean(dim=2, keepdim=True)
+    if statistic == "std":
+        return frames.std(dim=2, keepdim=True, correction=0)
+    return frames.amax(dim=2, keepdim=True)
+
+
+def _layer_owner(encoder: nn.Module) -> nn.Module:
+    """The module whose attribute `layers` holds the transformer layers."""
+    for module in (encoder, getattr(encoder, "encoder", None)):
+        if isinstance(getattr(module, "layers", None), nn.ModuleList):
+            return module
+    raise ConfigError(f"{type(encoder).__name__} has no list of layers: name another checkpoint")
+
+
+def _cut_positions(encoder: nn.Module, n_frames: int) -> None:
+    """Let Whisper's encoder take a clip instead of 30 s."""
+    positions = encoder.embed_positions.weight[:n_frames].clone()
+    encoder.embed_positions = nn.Embedding.from_pretrained(positions)
+    encoder.config.max_source_positions = n_frames
+    encoder.max_source_positions = n_frames
+
+
+def _front_end(folder: Path, n_samples: int) -> nn.Module:
+    """What an encoder's feature extractor does to the samples."""
+    settings = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+    if settings.get("sampling_rate", models.SAMPLE_RATE_HZ) != models.SAMPLE_RATE_HZ:
+        raise ConfigError(f"{folder} was trained at {settings['sampling_rate']} Hz, encoders are given 16 kHz")
+    if "Whisper" in settings["feature_extractor_type"]:
+        return LogMel(n_samples, settings["feature_size"], settings.get("n_fft", 400), settings.get("hop_length", 160))
+    return Normalised(settings.get("do_normalize", True))
+
+
+class LogMel(nn.Module):
+    """Whisper's input: log-mel spectrogram (n_clips, n_mels, n_frames), as `WhisperFeatureExtractor` computes it."""
+
+    def __init__(self, n_samples: int, n_mels: int, n_fft: int, hop_length: int):
+        super().__init__()
+        from transformers.audio_utils import mel_filter_bank
+
+        self.n_samples = 2 * hop_length * math.ceil(n_samples / (2 * hop_length))  # an even number of frames
+        self.n_frames = self.n_samples // hop_length
+        rate_hz = models.SAMPLE_RATE_HZ
+        bank = mel_filter_bank(1 + n_fft // 2, n_mels, 0.0, rate_hz / 2, rate_hz, norm="slaney", mel_scale="slaney")
+        self.register_buffer("bank", torch.from_numpy(bank).float().T.contiguous(), persistent=False)
+        self.power = StftPower(n_fft, hop_length)
+
+    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+        padded = F.pad(waveform, (0, self.n_samples - waveform.shape[1]))
+        power = self.power(padded)[..., :-1]
+        log_mel = (self.bank @ power).clamp(min=LOG_MEL_FLOOR).log10()
+        floor = log_mel.amax(dim=(1, 2), keepdim=True) - LOG_MEL_RANGE
+        return (torch.maximum(log_mel, floor) + 4.0) / 4.0
+
+
+class StftPower(nn.Module):
+    """Power spectrogram (n_clips, n_fft // 2 + 1, n_frames + 1); export replaces it by real arithmetic."""
+
+    def __init__(self, n_fft: int, hop_length: int):
+        super().__init__()
+        self.n_fft, self.hop_length = n_fft, hop_length
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        spectrum = torch.stft(samples, self.n_fft, self.hop_length, window=self.window, return_complex=True)
+        return torch.view_as_real(spectrum).square().sum(dim=-1)
+
+
+class Normalised(nn.Module):
+    """The input of wav2vec 2.0 and its kin: samples, of mean 0 and variance 1 where the model wants that."""
+
+    def __init__(self, is_normalised: bool):
+        super().__init__()
+        self.is_normalised = is_normalised
+
+    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+        if not self.is_normalised:
+            return waveform
+        centred = waveform - waveform.mean(dim=1, keepdim=True)
+        variance = waveform.var(dim=1, keepdim=True, correction=0)
+        return centred / torch.sqrt(variance + VARIANCE_FLOOR)
