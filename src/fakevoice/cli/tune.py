@@ -104,7 +104,7 @@ def _opened(plan: Plan) -> Iterator["Study"]:
     except (RuntimeError, SQLAlchemyError) as error:
         raise ArtifactError(f"cannot use {database}: {error}; move it away, and studies begin anew") from error
     try:
-        yield optuna.create_study(artifacts=trials, study_name=plan.study, direction=direction, load_if_exists=True)
+        yield optuna.create_study(storage=trials, study_name=plan.study, direction=direction, load_if_exists=True)
     finally:
         trials.remove_session()
         trials.engine.dispose()
