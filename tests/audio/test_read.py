@@ -464,7 +464,7 @@ def test_parts_are_decoded_once_and_as_if_alone(tmp_path, monkeypatch, mono, nam
     left, right = noise(8 * RATE), 2 * noise(8 * RATE, 1)
     right[3 * RATE : 5 * RATE] = -left[3 * RATE : 5 * RATE]  # cancels there
     path = save(tmp_path / name, np.stack([left, right], 1))
-    parts_s = [(start / 10, start / 10 + 2) for start in range(0, 60, 7)][::order] + [None]
+    parts_s = [*[(start / 10, start / 10 + 2) for start in range(0, 60, 7)][::order], None]
     alone = [read_audio(f"{path}#t={p[0]},{p[1]}" if p else path, 11_025, mono=mono).waveform for p in parts_s]
     opens = counting_opens(monkeypatch)
     found = list(read_parts(path, parts_s, 11_025, 30.0, mono=mono))
