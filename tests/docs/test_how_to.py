@@ -20,7 +20,7 @@ OWN_DATA, OWN_NETWORK = (
 )
 OF_ALL_LINES = """
 import json, sys
-from fakevoice.cli import main
+from fakevoice.cli.command_line import main
 for words in json.loads(sys.argv[1]):
     print("$", *words, flush=True)
     if main(words):
