@@ -6,6 +6,7 @@ recordings that occur twice.
 
 import hashlib
 import math
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,8 +18,7 @@ import pandas as pd
 from fakevoice.audio.files import split_part
 from fakevoice.audio.read import Recording, read_audio
 from fakevoice.audio.spectrum import decibels, mel_filter_bank, power_spectrogram
-from fakevoice.core import remote_cache
-from fakevoice.core.errors import AudioError, DataError, RemoteError
+from fakevoice.core.errors import AudioError, DataError
 from fakevoice.core.tables import write_table
 from fakevoice.parallel.pool import run_parallel
 
@@ -48,7 +48,7 @@ UNREADABLE = {
 
 def find_missing(clips: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """The rows whose file does not exist, found without opening any: id, split, path, error."""
-    is_missing = [not remote_cache.exists(split_part(folder / path)[0]) for path in clips["path"]]
+    is_missing = [not os.path.exists(split_part(folder / path)[0]) for path in clips["path"]]
     return clips.loc[is_missing, ["id", "split", "path"]].assign(error="no such file").reset_index(drop=True)
 
 
@@ -191,11 +191,11 @@ def _listed(lines: Iterator[str]) -> str:
 
 def _audit_chunk(paths: list[Path], sample_rate_hz: int) -> tuple[list[dict], np.ndarray]:
     rows, fingerprints = [], np.zeros((len(paths), 2 * N_MELS), np.float32)
-    for index, path in enumerate(remote_cache.ahead(paths)):
+    for index, path in enumerate(paths):
         try:
             recording = read_audio(path, sample_rate_hz)
-        except (AudioError, RemoteError) as error:
-            rows.append(UNREADABLE | {"error": getattr(error, "reason", str(error))})
+        except AudioError as error:
+            rows.append(UNREADABLE | {"error": error.reason})
             continue
         power = power_spectrogram(recording.waveform, *_spectrum_size(sample_rate_hz))
         rows.append(_facts(recording) | _measures(recording.waveform, power, sample_rate_hz) | {"error": ""})

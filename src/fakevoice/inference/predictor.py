@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fakevoice.audio.preprocess import read_or_silence
-from fakevoice.core import artifacts, remote_cache
+from fakevoice.core import artifacts
 from fakevoice.core.config import Config, validate
 from fakevoice.core.errors import ArtifactError
 from fakevoice.core.paths import Paths
@@ -151,7 +151,7 @@ def _score_files(paths: Paths, version: str, files: list[Path]) -> Scores:
 
 def extract_files(config: Config, files: list[Path]) -> tuple[dict[str, np.ndarray], list[str]]:
     """Features of some files by name, (n_files, ...), and per file '' or why it cannot be read."""
-    clips = [read_or_silence(file, config) for file in remote_cache.ahead(files)]
+    clips = [read_or_silence(file, config) for file in files]
     return features_of([waveform for waveform, _ in clips], config), [reason for _, reason in clips]
 
 

@@ -18,7 +18,7 @@ from fakevoice.audio.read import read_audio
 from fakevoice.audio.spectrum import power_spectrogram
 from fakevoice.audio.synthesis.noise_shapes import MINED
 from fakevoice.audio.voicing import cepstral_peak
-from fakevoice.core import artifacts, remote_cache
+from fakevoice.core import artifacts
 from fakevoice.core.errors import AudioError
 from fakevoice.core.tables import read_table, write_table
 from fakevoice.parallel.pool import run_parallel
@@ -121,7 +121,7 @@ def with_whole_clips(
     whole = set(unlabeled["id"].iloc[chosen])
     kept, fold = [row for row in bank.table.itertuples() if row.clip not in whole], noise_folds(len(unlabeled), n_folds)
     found = [(row.kind, row.clip, row.start_s, row.fold, bank[row.segment]) for row in kept]
-    for index in remote_cache.ahead(chosen, lambda index: [folder / unlabeled["path"].iloc[index]]):
+    for index in chosen:
         waveform = read_audio(folder / unlabeled["path"].iloc[index], sample_rate_hz).waveform
         if rms(waveform) > MIN_RMS:
             found.append((MINED, unlabeled["id"].iloc[index], 0.0, int(fold[index]), waveform / rms(waveform)))
@@ -129,7 +129,7 @@ def with_whole_clips(
 
 
 def _all_voiceless(searches: list[_Search]) -> list[list[tuple[float, np.ndarray]]]:
-    return [_voiceless(search) for search in remote_cache.ahead(searches, lambda search: [search.path])]
+    return [_voiceless(search) for search in searches]
 
 
 def _voiceless(search: _Search) -> list[tuple[float, np.ndarray]]:

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from fakevoice.audio.preprocess import read_clip
-from fakevoice.core import remote_cache
 from fakevoice.core.config import Config
 from fakevoice.data.clip_cache import Sounds
 from fakevoice.metrics.slices import auc_with_interval
@@ -179,9 +178,7 @@ def _describe_clips(paths: list[Path], config: Config) -> np.ndarray:
 
 def _described_clips(chunk: tuple[list[Path], Config]) -> np.ndarray:
     paths, config = chunk
-    return np.array(
-        [matching.describe(read_clip(path, config), config.sample_rate_hz) for path in remote_cache.ahead(paths)]
-    )
+    return np.array([matching.describe(read_clip(path, config), config.sample_rate_hz) for path in paths])
 
 
 def _describe_scenes(scenes: pd.DataFrame, voices: pd.DataFrame, bank: NoiseBank, world: _World) -> np.ndarray:
