@@ -1,7 +1,5 @@
-"""A competition in a bucket: an S3 server on this machine, which may be told to fail."""
+"""Data at a URL: an S3 server on this machine, which can be told to fail, and a web server."""
 
-import contextlib
-import io
 import logging
 import os
 import shutil
@@ -20,13 +18,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from joblib.externals.loky import get_reusable_executor
 
 from fakevoice.cli import command_line
-from fakevoice.core import artifacts, remote, remote_cache, remote_eviction
+from fakevoice.core import remote
 from fakevoice.core.artifacts import TEMPORARY, checksum
 from fakevoice.core.config import REPOSITORY, Config, load_config
-from fakevoice.core.errors import AudioError, ConfigError, RemoteError
+from fakevoice.core.download import download, local_folder
+from fakevoice.core.errors import ConfigError, RemoteError
 from fakevoice.core.paths import data_folder, data_url, paths
 from fakevoice.data import audit
 from fakevoice.pipeline.runner import run_pipeline, stale_stages
@@ -115,7 +113,7 @@ def server(own_server, monkeypatch) -> Iterator[Server]:
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
-    monkeypatch.setattr(remote, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(remote, "FIRST_PAUSE_S", 0.001)
     afresh()
     own_server.forget()
     bucket = s3fs.S3FileSystem(use_listings_cache=False)
@@ -126,10 +124,13 @@ def server(own_server, monkeypatch) -> Iterator[Server]:
     afresh()
 
 
+def read(url: str, name: str, size: int) -> bytes:
+    return b"".join(remote.read_blocks(url, name, size))
+
+
 def afresh() -> None:
     """Forget clients with their credentials, as a new process does."""
     remote._opened.cache_clear()
-    remote_eviction._left.clear()
     s3fs.S3FileSystem.clear_instance_cache()
 
 
@@ -185,10 +186,9 @@ def test_a_listing_and_a_file(server, competition):
         if path.is_file()
     }
     server.forget()
-    name, buffer = "train/trai 00#.wav", io.BytesIO()
-    remote.download(URL, name, files[name][0], buffer)
-    assert buffer.getvalue() == (competition / name).read_bytes()
-    assert server.asked == [("GET", f"/bucket/data/voices/{name}")]  # one request per clip, and nothing before it
+    name = "train/trai 00#.wav"
+    assert read(URL, name, files[name][0]) == (competition / name).read_bytes()
+    assert server.asked == [("GET", f"/bucket/data/voices/{name}")]  # one request per file
 
 
 @pytest.mark.parametrize("answer", [BUSY, BROKEN])
@@ -196,9 +196,8 @@ def test_what_may_pass_is_tried_again(server, answer):
     put("a.wav", b"sound")
     server.failing[""] = [answer] * 3
     assert remote.list_files(URL).keys() == {"a.wav"}
-    server.failing["a.wav"], buffer = [answer] * (remote.N_TRIES - 1), io.BytesIO()
-    remote.download(URL, "a.wav", 5, buffer)
-    assert buffer.getvalue() == b"sound"
+    server.failing["a.wav"] = [answer] * (remote.N_TRIES - 1)
+    assert read(URL, "a.wav", 5) == b"sound"
 
 
 def test_pauses_grow(server, monkeypatch):
@@ -206,42 +205,32 @@ def test_pauses_grow(server, monkeypatch):
     pauses = []
     monkeypatch.setattr(remote.time, "sleep", pauses.append)
     server.failing["a.wav"] = [BUSY] * 5
-    remote.download(URL, "a.wav", 5, io.BytesIO())
+    read(URL, "a.wav", 5)
     monkeypatch.undo()
     pauses = [pause for pause in pauses if pause]  # the server's are none
     assert len(pauses) == 5
     assert all(0.5 <= pause / (0.001 * 2**n) <= 1 for n, pause in enumerate(pauses))
 
 
-def test_what_does_not_pass_is_named_in_the_end(server):
+def test_a_server_that_stays_busy_is_named(server):
     put("a.wav", b"sound")
     server.forget()
     server.failing["a.wav"] = [BUSY] * 99
-    with pytest.raises(
-        RemoteError, match=r"s3://bucket/data/voices/a\.wav: cannot be reached.*SlowDown indeed"
-    ) as caught:
-        remote.download(URL, "a.wav", 5, io.BytesIO())
-    assert not isinstance(caught.value, AudioError)
+    with pytest.raises(RemoteError, match=r"s3://bucket/data/voices/a\.wav: cannot be reached.*SlowDown indeed"):
+        read(URL, "a.wav", 5)
     assert len(server.asked) == remote.N_TRIES
 
 
-@pytest.mark.parametrize("name", ["a.wav", "none.wav"])
-def test_a_no_is_asked_for_once_and_is_one_bad_file(server, name):
+@pytest.mark.parametrize(
+    ("name", "reason"), [("a.wav", "access denied; set AWS_ACCESS_KEY_ID and"), ("none.wav", "no such bucket, folder")]
+)
+def test_a_refusal_is_not_retried(server, name, reason):
     put("a.wav", b"sound")
     server.forget()
     server.failing["a.wav"] = [DENIED] * 99
-    with pytest.raises(AudioError, match="access denied" if name == "a.wav" else "no such file"):
-        remote.download(URL, name, 5, io.BytesIO())
-    assert server.fetched().count(name) == 1
-
-
-def test_where_nothing_can_be_read_any_more_no_file_is_to_blame(server):
-    put("a.wav", b"sound")
-    remote.list_files(URL)
-    server.failing[""] = [DENIED] * 99  # as when credentials expire
-    with pytest.raises(RemoteError, match=f"^{URL}: access denied; set AWS_ACCESS_KEY_ID and AWS_SECRET") as caught:
-        remote.download(URL, "a.wav", 5, io.BytesIO())
-    assert not isinstance(caught.value, AudioError)
+    with pytest.raises(RemoteError, match=f"^{URL}/{name}: {reason}"):
+        read(URL, name, 5)
+    assert server.fetched() == [name]
 
 
 def refusal(url: str = URL) -> str:
@@ -276,9 +265,9 @@ def test_with_wrong_credentials(server):
 
 
 def test_without_a_bucket_or_a_folder(server, tmp_path):
-    assert refusal("s3://nobucket/data") == "s3://nobucket/data: no such bucket or folder; is the name right?"
+    assert refusal("s3://nobucket/data") == "s3://nobucket/data: no such bucket, folder or file; is the name right?"
     with pytest.raises(RemoteError, match="s3://bucket/nothing: holds no files"):
-        remote_cache.update(remote_cache.mirror_folder(tmp_path, "s3://bucket/nothing"), "s3://bucket/nothing", 1)
+        download(tmp_path, "s3://bucket/nothing", 1)
 
 
 def test_without_a_network(server, monkeypatch):
@@ -300,7 +289,7 @@ def test_an_unknown_scheme():
         remote.list_files("foo://bucket")
 
 
-def test_prepare_gives_the_same_bytes_and_a_second_run_fetches_nothing(server, competition, tmp_path, monkeypatch):
+def test_prepare_gives_the_same_bytes_and_a_second_run_downloads_nothing(server, competition, tmp_path, monkeypatch):
     upload(competition)
     local = at(tmp_path / "local", monkeypatch, str(competition.parent))
     assert run_pipeline(local, "prepare")
@@ -314,9 +303,11 @@ def test_prepare_gives_the_same_bytes_and_a_second_run_fetches_nothing(server, c
     assert not run_pipeline(config, "prepare")
     assert server.fetched() == [] and len(server.asked) == 1
     assert run_pipeline(config, "prepare", force="prepare") and server.fetched() == []
+    files = [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
+    assert not [path for path in files if b"testing-secret" in path.read_bytes()]
 
 
-def test_one_changed_object_is_fetched_alone(server, competition, tmp_path, monkeypatch):
+def test_one_changed_object_is_downloaded_alone(server, competition, tmp_path, monkeypatch):
     upload(competition)
     config = at(tmp_path / "home", monkeypatch, ROOT)
     run_pipeline(config, "prepare")
@@ -332,6 +323,20 @@ def test_one_changed_object_is_fetched_alone(server, competition, tmp_path, monk
     assert changed == {"audit.csv", "fingerprints.npy"}
 
 
+def test_a_deleted_download_makes_prepare_stale_and_comes_back(server, competition, tmp_path, monkeypatch):
+    upload(competition)
+    config = at(tmp_path / "home", monkeypatch, ROOT)
+    run_pipeline(config, "prepare")
+    before = prepared(config)
+    (paths(config).raw / "test/test 03#.wav").unlink()
+    assert dict(stale_stages(config))["prepare"] == "input raw changed"
+    server.forget()
+    assert run_pipeline(config, "prepare")
+    assert server.fetched() == ["test/test 03#.wav"] and prepared(config) == before
+    shutil.rmtree(tmp_path / "home" / "data_cache")
+    assert run_pipeline(config, "prepare") and prepared(config) == before
+
+
 def test_what_changes_during_a_run_makes_the_next_one_stale(server, competition, tmp_path, monkeypatch):
     upload(competition)
     config, check = at(tmp_path / "home", monkeypatch, ROOT), audit.check_duplicates
@@ -345,49 +350,24 @@ def test_what_changes_during_a_run_makes_the_next_one_stale(server, competition,
     assert dict(stale_stages(config))["prepare"] == "input raw changed"
 
 
-def test_a_moved_bucket_makes_nothing_stale(server, competition, tmp_path, monkeypatch):
+def test_a_moved_bucket_gives_the_same_artifacts(server, competition, tmp_path, monkeypatch):
     upload(competition)
-    run_pipeline(at(tmp_path / "home", monkeypatch, ROOT), "prepare")
+    config = at(tmp_path / "home", monkeypatch, ROOT)
+    run_pipeline(config, "prepare")
+    before = prepared(config)
     upload(competition, "bucket/elsewhere/voices")
     moved = at(tmp_path / "home", monkeypatch, "s3://bucket/elsewhere/")
-    assert dict(stale_stages(moved))["prepare"] == ""
-    assert remote_cache.exists(paths(moved).raw / "train.csv")
+    assert run_pipeline(moved, "prepare")
+    assert prepared(moved) == before
 
 
-def test_a_denied_clip_is_marked_and_a_denied_table_stops(server, competition, tmp_path, monkeypatch):
+def test_a_denied_file_ends_the_download_which_continues_later(server, competition, tmp_path, monkeypatch):
     upload(competition)
     config = at(tmp_path / "home", monkeypatch, ROOT, "on_error=mark")
-    server.failing["train/trai 01#.wav"] = [DENIED] * 99
-    run_pipeline(config, "prepare")
-    errors = pd.read_csv(paths(config).stage("prepare") / "errors.csv")
-    assert errors["id"].tolist() == ["train1"] and errors["reason"].tolist() == ["access denied"]
-    shutil.rmtree(tmp_path / "home")
-    server.failing["train.csv"] = [DENIED] * 99
-    with pytest.raises(AudioError, match=f"{URL}/train.csv: access denied"):
+    server.failing["train/trai 01#.wav"] = [DENIED]
+    with pytest.raises(RemoteError, match=f"^{URL}/train/trai 01#.wav: access denied; set AWS_ACCESS"):
         run_pipeline(config, "prepare")
-
-
-def test_processes_fetch_for_themselves(server, competition, tmp_path, monkeypatch):
-    """Two that loky starts, with credentials from the environment, from nothing to mined noises."""
-    upload(competition)
-    words = ["scenes.n_scenes=8", "folds.n_folds=2", "folds.groups=none", "folds.unit=group"]
-    local = at(tmp_path / "local", monkeypatch, str(competition.parent), *words)
-    run_pipeline(local, "scenes")
-    get_reusable_executor().shutdown(wait=True)  # its processes may know nothing of this server
-    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
-    monkeypatch.setattr("fakevoice.data.audit.CHUNK_CLIPS", 6)
-    config = at(tmp_path / "home", monkeypatch, ROOT, *words)
-    server.forget()
-    run_pipeline(config, "scenes")
-    for stage in ("prepare", "folds", "scenes"):
-        for file in (tmp_path / "local/runs/voices/default" / stage).iterdir():
-            if file.suffix != ".json":
-                assert file.read_bytes() == (paths(config).stage(stage) / file.name).read_bytes()
-    get_reusable_executor().shutdown(wait=True)
-    assert sorted(server.fetched()) == sorted(remote.list_files(URL))
-    assert not [
-        path for path in (tmp_path / "home").rglob("*") if path.is_file() and b"testing-secret" in path.read_bytes()
-    ]
+    assert run_pipeline(config, "prepare")
 
 
 def test_killed_in_the_middle(server, competition, tmp_path, monkeypatch):
@@ -412,27 +392,20 @@ def test_killed_in_the_middle(server, competition, tmp_path, monkeypatch):
     server.forget()
     assert run_pipeline(config, "prepare")
     assert prepared(config) == expected
-    assert len({*server.fetched()}) <= 3 * N_CLIPS - len(whole)  # a busy server is asked twice
+    assert {path.relative_to(raw).as_posix() for path in whole}.isdisjoint(server.fetched())
     assert not [path for path in raw.rglob("*") if path.name.startswith(TEMPORARY)]
 
 
-def test_the_bound_holds_for_a_whole_stage(server, competition, tmp_path, monkeypatch):
+def test_a_competition_that_is_too_large_is_refused_before_anything_is_downloaded(
+    server, competition, tmp_path, monkeypatch
+):
     upload(competition)
-    local = at(tmp_path / "local", monkeypatch, str(competition.parent))
-    run_pipeline(local, "prepare")
-    expected = prepared(local)
-    config = at(tmp_path / "home", monkeypatch, ROOT, "data.cache_gb=8e-5")  # 80 kB, of 36 clips of 8 kB
-    sizes, replace = [], os.replace
-
-    def measured(source, target) -> None:
-        replace(source, target)
-        with contextlib.suppress(FileNotFoundError):  # others are evicted meanwhile
-            sizes.append(sum(path.stat().st_size for path in paths(config).raw.rglob("*.wav")))
-
-    monkeypatch.setattr(artifacts.os, "replace", measured)
-    run_pipeline(config, "prepare")
-    assert prepared(config) == expected
-    assert 30_000 < max(sizes) <= 80_000
+    config = at(tmp_path / "home", monkeypatch, ROOT, "data.cache_gb=8e-5")
+    server.forget()
+    message = rf"^{URL}: 0\.000\d+ GB of files, and data.cache_gb=8e-05 allows 8e-05 GB$"
+    with pytest.raises(RemoteError, match=message):
+        run_pipeline(config, "prepare")
+    assert server.fetched() == [] and not paths(config).raw.exists()
 
 
 def test_the_command_line(server, competition, tmp_path, monkeypatch, capsys):
@@ -460,7 +433,7 @@ def test_a_password_is_never_shown(tmp_path, monkeypatch):
         paths(load_config("voices", [f"data.root={secret}"]))
     assert "hush" not in str(caught.value)
     monkeypatch.setenv("FAKEVOICE_DATA", secret)
-    monkeypatch.setattr(remote, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(remote, "FIRST_PAUSE_S", 0.001)
     config = load_config("voices")
     assert data_url(config) == f"{secret}/voices"
     with pytest.raises(RemoteError, match=r"https://me@127.*: cannot be reached") as caught:
@@ -475,21 +448,22 @@ def test_a_client_that_tells_the_password_is_not_repeated(monkeypatch):
             raise ConnectionError("lost https://me:hush@host/data/a.wav")
 
     monkeypatch.setattr(remote, "_opened", lambda url: (Talking(), "root"))
+    monkeypatch.setattr(remote, "N_TRIES", 1)
     with pytest.raises(RemoteError, match=r"^https://me@host/data/a\.wav: cannot be reached.*me:\*\*\*@host") as caught:
-        remote.download("https://me:hush@host/data", "a.wav", 1, io.BytesIO(), n_tries=1)
+        read("https://me:hush@host/data", "a.wav", 1)
     assert "hush" not in str(caught.value)
 
 
-def test_workers_get_the_password_from_the_environment(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(remote, "list_files", lambda url: {"a.wav": (0, "1")})
-    monkeypatch.setattr(remote, "download", lambda url, *_: asked.append(url))
-    monkeypatch.setenv("FAKEVOICE_DATA", "https://me:hush@host/data/")
-    folder = remote_cache.mirror_folder(tmp_path, "https://me:hush@host/data/voices")
-    remote_cache.update(folder, "https://me:hush@host/data/voices", 1)
-    remote_cache.fetch(folder / "a.wav")
-    assert asked == ["https://me:hush@host/data/voices"]
-    assert "hush" not in (folder.parent / "index.json").read_text()
+def test_no_file_of_a_download_holds_the_password(tmp_path, monkeypatch):
+    url = "https://me:hush@host/data/voices"
+    monkeypatch.setattr(remote, "list_files", lambda url: {"a.wav": (5, "1")})
+    monkeypatch.setattr(remote, "read_blocks", lambda *_: iter([b"sound"]))
+    folder = download(tmp_path, url, 1)
+    assert (folder / "a.wav").read_bytes() == b"sound" and folder == local_folder(
+        tmp_path, "https://me@host/data/voices"
+    )
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in files if b"hush" in path.read_bytes() or "hush" in str(path)]
 
 
 def test_a_web_server_that_lists(competition, tmp_path, monkeypatch):
@@ -506,7 +480,7 @@ def test_a_web_server_that_lists(competition, tmp_path, monkeypatch):
         assert not run_pipeline(config, "prepare")
         os.utime(competition / "train.csv", (1, 1))
         assert dict(stale_stages(config))["prepare"] == "input raw changed"
-        monkeypatch.setattr(remote, "FIRST_WAIT_S", 0.001)
+        monkeypatch.setattr(remote, "FIRST_PAUSE_S", 0.001)
         monkeypatch.setattr(SilentHandler, "broken", "/voices/test/")
         with pytest.raises(RemoteError, match="cannot be reached"):  # and not that it holds fewer files
             remote.list_files(data_url(config))

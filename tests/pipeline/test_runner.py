@@ -88,7 +88,6 @@ EDITS = {  # file → the first stage that depends on its code
     "pipeline/feature_shards.py": "features",
     "pipeline/stages/features.py": "features",
     "training/augment/spec_augment.py": "train",
-    "training/batch_norm.py": "train",
     "training/fold_trainer.py": "train",
     "training/models/resnet.py": "train",
     "training/precision.py": "train",

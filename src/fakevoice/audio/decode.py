@@ -1,6 +1,6 @@
 """libsndfile, held to what it does not say: headers that lie, ends that are missing, codecs that cannot seek.
 
-The content decides the format, not the extension. Files of a mirror are fetched when they are opened.
+The content decides the format, not the extension.
 """
 
 import re
@@ -14,7 +14,6 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from fakevoice.core import remote_cache
 from fakevoice.core.errors import AudioError
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
@@ -39,7 +38,7 @@ def opened(path: Path) -> Iterator[soundfile.SoundFile]:
     try:
         # By descriptor, so that libsndfile sees no extension to be misled by.
         with (
-            remote_cache.opening(path, _open_regular) as handle,
+            _open_regular(path) as handle,
             soundfile.SoundFile(handle.fileno(), closefd=False) as file,
         ):
             check_header(path, file)

@@ -1,9 +1,10 @@
 """Where audio lies: files below a folder, and the part of a file that a path may name."""
 
+import os
 import re
 from pathlib import Path
 
-from fakevoice.core import artifacts, remote_cache
+from fakevoice.core import artifacts
 from fakevoice.core.errors import DataError
 
 # fmt: off
@@ -25,7 +26,7 @@ def split_part(path: str | Path) -> tuple[Path, tuple[float, float] | None]:
     Source: W3C, Media Fragments URI 1.0, section 4.2.1 (temporal dimension, normal play time in seconds).
     """
     found = PART.search(str(path))
-    if found is None or remote_cache.exists(Path(path)):
+    if found is None or os.path.exists(path):
         return Path(path), None
     return Path(str(path)[: found.start()]), (float(found[1]), float(found[2]))
 
@@ -43,7 +44,7 @@ def find_audio(folder: str | Path, extensions: frozenset[str] = EXTENSIONS) -> l
     """
     folder = Path(folder)
     try:
-        found = remote_cache.files_below(folder) or [Path(entry.path) for entry in artifacts.walk(folder)]
+        found = [Path(entry.path) for entry in artifacts.walk(folder)]
         paths = sorted(path for path in found if path.suffix.lower() in extensions)
     except OSError as error:
         raise DataError(f"{error.filename}: {error.strerror}") from error

@@ -26,7 +26,7 @@ def predict(options: Namespace) -> None:
     from fakevoice.inference.inputs import list_sources
     from fakevoice.inference.predictor import Predictor
     from fakevoice.inference.recordings import answer
-    from fakevoice.parallel.dask_cluster import engine
+    from fakevoice.parallel.dask_engine import engine
 
     asked, config = recordings_and_config(options)
     sources = list_sources(asked, config.data.cache_gb)

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from fakevoice.cli import audio_commands, commands
-from fakevoice.core.errors import FakevoiceError
+from fakevoice.core.errors import ConfigError, FakevoiceError
 from fakevoice.parallel import torchrun
 
 STAGE_HELP = {
@@ -53,7 +53,7 @@ What a raw folder must hold: ./run.sh prepare --help
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 1 a named error, 2 a wrong config or call, 130/143 stopped.
 
-    Under torchrun the first process does so, and the others help it to train.
+    Under torchrun rank 0 does so, and the others help it to train.
     """
     return torchrun.run(partial(_run, arguments), _stop_workers)
 
@@ -65,6 +65,8 @@ def _run(arguments: list[str] | None) -> int:
             signal.signal(number, _stop)
     warnings.formatwarning = _plain_warning
     try:
+        if torchrun.count() > 1 and getattr(options, "stage", "") != "train":
+            raise ConfigError("torchrun starts `-m fakevoice train` only; run the other commands without it")
         return options.run(options) or 0
     except FakevoiceError as error:
         print(f"fakevoice: {error}", file=sys.stderr)

@@ -156,7 +156,8 @@ def _competition(config: Config) -> Iterator[Finding]:
     places, adapter = paths(config), plugins.load("datasets", config.dataset.name)
     where, expected = f"{config.competition}: {places.raw}", "./run.sh prepare --help says what is expected there"
     if data_url(config):
-        yield Finding("data", "note", f"{config.competition}: {remote.shown(data_url(config))}, read when it is needed")
+        url = remote.shown(data_url(config))
+        yield Finding("data", "note", f"{config.competition}: {url} is downloaded by ./run.sh prepare")
     elif not places.raw.is_dir() and hasattr(adapter, "make"):
         yield Finding("data", "fine", f"{where} is made by ./run.sh prepare")
     elif not places.raw.is_dir():

@@ -33,10 +33,10 @@ class Plugin(Section):
 
 
 class Data(Section):
-    """Where competitions lie. What is read from a URL is kept under home, up to `cache_gb` (10⁹ bytes) of it."""
+    """Where competitions are stored. Data at a URL is downloaded to data_cache/ under home."""
 
     root: str = ""  # a folder, or a URL as s3://bucket/prefix; FAKEVOICE_DATA or data/ if empty
-    cache_gb: float = Field(50.0, gt=0)  # 10⁹ bytes; least recently used files go first
+    cache_gb: float = Field(50.0, gt=0)  # largest download, in 10⁹ bytes
 
 
 class Preprocessing(Section):

@@ -4,7 +4,7 @@ FakevoiceError            exit code 1; the message says what, which file or id, 
 ├── ConfigError           exit code 2; unknown key, impossible value, unknown plug-in
 ├── DataError             the raw competition folder: missing column, unknown label, duplicates
 │   ├── AudioError        one audio file cannot be used; carries `path` and `reason`
-│   └── RemoteError       what lies at a URL cannot be had: no network, no access, no such bucket
+│   └── RemoteError       data at a URL cannot be downloaded: no network, no access, no such bucket, too large
 ├── FoldsError            folds.csv is missing, edited, or cannot be made from these clips
 ├── ArtifactError         something that a stage wrote is missing, damaged, or of another run
 ├── LockedError           another run is writing the same artifact
@@ -51,7 +51,7 @@ class AudioError(DataError):
 
 
 class RemoteError(DataError):
-    """What lies at a URL cannot be had now; no AudioError, so that nobody takes an outage for bad files."""
+    """Data at a URL cannot be downloaded: no network, no access, no such bucket, or it is too large."""
 
 
 class FoldsError(FakevoiceError):

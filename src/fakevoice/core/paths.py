@@ -1,14 +1,17 @@
-"""Where things lie: ``FAKEVOICE_HOME`` (default: the repository) holds folds.csv, features_cache/, runs/ and
-submissions/; ``data.root`` of the config, else ``FAKEVOICE_DATA`` (default: data/) holds the competitions. What lies at
-a URL is mirrored in data_cache/ of home.
+"""Paths of a run.
+
+``FAKEVOICE_HOME`` (default: the repository) holds folds.csv, features_cache/, runs/ and submissions/; ``data.root`` of
+the config, else ``FAKEVOICE_DATA`` (default: data/), holds the competitions. Data at a URL is downloaded to data_cache/
+of the home folder.
 """
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakevoice.core import remote, remote_cache
+from fakevoice.core import remote
 from fakevoice.core.config import REPOSITORY, Config
+from fakevoice.core.download import local_folder
 from fakevoice.core.errors import ConfigError
 
 
@@ -66,7 +69,7 @@ def paths(config: Config) -> Paths:
     """Folders of a run. What the project makes itself (the demo) lies under home, whatever FAKEVOICE_DATA says."""
     url = data_url(config)
     if url:
-        raw = remote_cache.mirror_folder(home(), url)
+        raw = local_folder(home(), url)
     elif config.dataset.name == "demo":
         raw = home() / "data" / "demo"
     else:

@@ -19,13 +19,14 @@ import pandas as pd
 from fakevoice.audio.files import split_part
 from fakevoice.audio.read import Recording, read_audio
 from fakevoice.audio.spectrum import decibels, mel_filter_bank, power_spectrogram
-from fakevoice.core import artifacts, remote_cache
-from fakevoice.core.errors import ArtifactError, AudioError, DataError, RemoteError
+from fakevoice.core import artifacts
+from fakevoice.core.errors import ArtifactError, AudioError, DataError
 from fakevoice.core.progress import track
 from fakevoice.core.tables import write_table
 from fakevoice.parallel.pool import run_parallel
 
 CHUNK_CLIPS = 64
+TABLES = (".csv", ".txt")
 FRAME_S = 0.020
 SILENCE_DB = 40.0  # under the loudest frame
 BANDWIDTH_DB = 60.0  # low-passed recordings show their edge within 8 %, and 16-bit noise stays below
@@ -51,7 +52,7 @@ UNREADABLE = {
 
 def find_missing(clips: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """The rows whose file does not exist, found without opening any: id, split, path, error."""
-    is_missing = [not remote_cache.exists(split_part(folder / path)[0]) for path in clips["path"]]
+    is_missing = [not os.path.exists(split_part(folder / path)[0]) for path in clips["path"]]
     return clips.loc[is_missing, ["id", "split", "path"]].assign(error="no such file").reset_index(drop=True)
 
 
@@ -65,7 +66,7 @@ def hash_files(clips: pd.DataFrame, folder: Path) -> pd.DataFrame:
         file (relative to `folder`, sorted), sha256 ("" for what is no readable file).
     """
     files = {os.path.relpath(split_part(folder / path)[0], folder) for path in clips["path"]}
-    files |= {name for name, *_ in artifacts.listing(folder) if name.lower().endswith(remote_cache.TABLES)}
+    files |= {name for name, *_ in artifacts.listing(folder) if name.lower().endswith(TABLES)}
     names = sorted(files)
     return pd.DataFrame({"file": names, "sha256": _hashes(folder, names)}, dtype=str)
 
@@ -228,11 +229,11 @@ def _listed(lines: Iterator[str]) -> str:
 
 def _audit_chunk(paths: list[Path], sample_rate_hz: int) -> tuple[list[dict], np.ndarray]:
     rows, fingerprints = [], np.zeros((len(paths), 2 * N_MELS), np.float32)
-    for index, path in enumerate(remote_cache.ahead(paths)):
+    for index, path in enumerate(paths):
         try:
             recording = read_audio(path, sample_rate_hz)
-        except (AudioError, RemoteError) as error:
-            rows.append(UNREADABLE | {"error": getattr(error, "reason", str(error))})
+        except AudioError as error:
+            rows.append(UNREADABLE | {"error": error.reason})
             continue
         power = power_spectrogram(recording.waveform, *_spectrum_size(sample_rate_hz))
         rows.append(_facts(recording) | _measures(recording.waveform, power, sample_rate_hz) | {"error": ""})

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from fakevoice.audio.preprocess import read_waveform
-from fakevoice.core import artifacts, code_hash, remote_cache
+from fakevoice.core import artifacts, code_hash
 from fakevoice.core.config import Config, digest
 from fakevoice.parallel.pool import run_parallel
 
@@ -136,7 +136,7 @@ def _write_manifest(folder: Path, n_blocks: int) -> None:
 
 
 def _decode(block: _Block) -> None:
-    waveforms = [read_waveform(path, block.config) for path in remote_cache.ahead(block.paths)]
+    waveforms = [read_waveform(path, block.config) for path in block.paths]
     peaks = np.array([float(np.abs(waveform).max()) or 1.0 for waveform in waveforms])
     steps = [np.rint(w * (FULL_SCALE / peak)).astype(np.int16) for w, peak in zip(waveforms, peaks, strict=True)]
     artifacts.write_array(block.folder / f"{_name(block.number)}.npy", np.concatenate(steps))

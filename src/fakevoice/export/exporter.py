@@ -13,7 +13,7 @@ import numpy as np
 
 from fakevoice.analysis.finished_run import Run, load_run
 from fakevoice.audio.preprocess import read_clip
-from fakevoice.core import artifacts, plugins, remote_cache
+from fakevoice.core import artifacts, plugins
 from fakevoice.core.config import Config
 from fakevoice.core.errors import ArtifactError, ConfigError
 from fakevoice.core.tables import CLIP_TEXT, read_table
@@ -136,7 +136,7 @@ def real_clips(run: Run) -> tuple[list[np.ndarray], str]:
     if test.empty:
         return render_scenes(run, _spread(len(run.scenes), N_CHECKED)), "scenes"
     chosen = [run.paths.raw / path for path in test["path"].iloc[_spread(len(test), N_CHECKED)]]
-    return [read_clip(path, run.config) for path in remote_cache.ahead(chosen)], "test clips"
+    return [read_clip(path, run.config) for path in chosen], "test clips"
 
 
 def _spread(n_rows: int, n_most: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fakevoice.audio.preprocess import read_clips
-from fakevoice.core import artifacts, remote_cache
+from fakevoice.core import artifacts
 from fakevoice.core.config import Config, validate
 from fakevoice.core.errors import ArtifactError
 from fakevoice.core.paths import Paths
@@ -107,7 +107,7 @@ class Predictor:
 
     def score_files(self, files: list[Path]) -> Scores:
         """Score a few files in this process; what cannot be read gets the prior, and the reason."""
-        return self.score_clips(list(read_clips(remote_cache.ahead(files), self.config)))
+        return self.score_clips(list(read_clips(files, self.config)))
 
     def score_clips(self, clips: list[tuple[np.ndarray, str]]) -> Scores:
         """Score clips and reasons as `read_clips` gives them; a clip with a reason gets the prior."""
@@ -156,7 +156,7 @@ def _score_files(paths: Paths, version: str, files: list[Path]) -> Scores:
 
 def extract_files(config: Config, files: list[Path]) -> tuple[dict[str, np.ndarray], list[str]]:
     """Features of some files by name, (n_files, ...), and per file '' or why it cannot be read."""
-    clips = list(read_clips(remote_cache.ahead(files), config))
+    clips = list(read_clips(files, config))
     return features_of([waveform for waveform, _ in clips], config), [reason for _, reason in clips]
 
 

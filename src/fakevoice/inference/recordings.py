@@ -15,7 +15,6 @@ import pandas as pd
 from fakevoice.audio.read import measure_length
 from fakevoice.audio.video import VIDEOS, extract_audio
 from fakevoice.audio.windows import MIN_HOP_S, Window, aggregate, all_windows
-from fakevoice.core import remote_cache
 from fakevoice.core.config import Config
 from fakevoice.core.errors import AudioError, ConfigError
 from fakevoice.core.tasks import off_the_edges
@@ -117,7 +116,7 @@ def _answers(cuts: list[_Cut], scores: Scores, config: Config) -> Answers:
         values = {kind: aggregate(array, counted, config.task) for kind, array in _named(found).items()}
         if is_bad[is_whole].all():
             reason = cut.reason or found.reasons[-1]
-            unreadable.append((cut.source.id, remote_cache.shown(cut.source.path), reason))
+            unreadable.append((cut.source.id, str(cut.source.path), reason))
             note = f"not readable ({reason}): the prior"
         else:
             note = range_note(found.distance[counted])

@@ -15,7 +15,6 @@ import pandas as pd
 from fakevoice.analysis.domain_gap import audit_scenes
 from fakevoice.analysis.finished_run import load_run
 from fakevoice.audio.files import find_audio, split_part
-from fakevoice.core import remote_cache
 from fakevoice.core.artifacts import read_array, read_json
 from fakevoice.core.errors import DataError
 from fakevoice.core.paths import Paths
@@ -98,7 +97,7 @@ def score_clips(predictor: Predictor, sources: list[Source], kind: str) -> tuple
         others.
     """
     files = [source.path.absolute() for source in sources]  # a worker may have been started in another folder
-    names = {"id": [source.id for source in sources], "path": [remote_cache.shown(source.path) for source in sources]}
+    names = {"id": [source.id for source in sources], "path": [str(source.path) for source in sources]}
     asked = pd.DataFrame({"id": names["id"], "split": "new", "path": list(map(str, files))})
     facts, _ = audit_clips(asked, Path(), predictor.config.sample_rate_hz)
     chunks = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]

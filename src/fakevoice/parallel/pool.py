@@ -1,6 +1,6 @@
 """Work spread over processes: joblib's loky, in order, with a second try when a worker is killed or hangs.
 
-`use` puts another engine in loky's place, as `cluster` does for workers on several machines.
+`use` puts another engine in loky's place, as `dask_engine` does for workers on several machines.
 """
 
 import contextlib

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fakevoice.audio.preprocess import read_or_silence
-from fakevoice.core import artifacts, code_hash, remote_cache
+from fakevoice.core import artifacts, code_hash
 from fakevoice.core.config import Config, digest
 from fakevoice.core.errors import ConfigError
 from fakevoice.data.clip_cache import ClipFiles, Sounds
@@ -172,5 +172,5 @@ def _waveforms(shard: _Shard) -> Iterator[np.ndarray]:
         yield from render_all(shard.rows, shard.voices, shard.sounds.read, bank, shard.config)
     else:
         silence = np.zeros(shard.config.n_samples, np.float32)
-        for path, error in zip(remote_cache.ahead(shard.sounds.paths.values()), shard.rows["error"], strict=True):
+        for path, error in zip(shard.sounds.paths.values(), shard.rows["error"], strict=True):
             yield silence if error else read_or_silence(path, shard.config)[0]

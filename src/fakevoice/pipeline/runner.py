@@ -11,7 +11,7 @@ from fakevoice.core import artifacts, code_hash, locks, plugins
 from fakevoice.core.config import Config, digest
 from fakevoice.core.paths import Paths, paths
 from fakevoice.core.progress import duration_text
-from fakevoice.parallel.dask_cluster import engine
+from fakevoice.parallel.dask_engine import engine
 from fakevoice.pipeline import history
 
 STAGES = ("prepare", "folds", "scenes", "features", "train", "stack", "ensemble", "submission", "results")

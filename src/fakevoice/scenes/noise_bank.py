@@ -16,7 +16,7 @@ from fakevoice.audio.read import read_audio
 from fakevoice.audio.spectrum import power_spectrogram
 from fakevoice.audio.synthesis.noise_shapes import MINED
 from fakevoice.audio.voicing import cepstral_peak
-from fakevoice.core import artifacts, remote_cache
+from fakevoice.core import artifacts
 from fakevoice.core.errors import AudioError
 from fakevoice.core.tables import read_table, write_table
 from fakevoice.parallel.pool import run_parallel
@@ -107,7 +107,7 @@ def mine_noises(clips: pd.DataFrame, folder: Path, sample_rate_hz: int, n_folds:
 
 
 def _all_voiceless(searches: list[_Search]) -> list[list[tuple[float, np.ndarray]]]:
-    return [_voiceless(search) for search in remote_cache.ahead(searches, lambda search: [search.path])]
+    return [_voiceless(search) for search in searches]
 
 
 def _voiceless(search: _Search) -> list[tuple[float, np.ndarray]]:

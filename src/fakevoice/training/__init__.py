@@ -3,7 +3,7 @@
 - `models/`, `augment/`, `adaptation/`: plug-ins
 - `batches`: cached features → standardised and augmented batches
 - `networks`: builds, saves and loads networks; `warm_start`: initial weights from another run
-- `precision`: bf16 or fp32; `batch_norm`: statistics over several processes; `schedule`: learning rate
+- `precision`: bf16 or fp32; `schedule`: learning rate
 - `loss`: loss of labels and states; `unlabeled_clips`: adaptation to the unlabeled clips
 - `loop`: optimisation steps of an epoch; `fold_trainer`: one fold; `cross_validation`: all networks and folds
 - `tensorboard`: learning curves

@@ -39,12 +39,12 @@ def check_networks(config: Config, shapes: dict[str, tuple[int, ...]]) -> None:
 
     Raises:
         ConfigError: unknown plug-in, unknown or impossible argument, an adaptation that the model cannot have,
-            batches too small for so many ranks.
+            a batch that ranks of torchrun cannot share equally.
     """
     for name, network in config.networks.items():
-        where, smallest = f"networks.{name}", 2 * torchrun.count()
-        if network.training.batch_size < smallest:
-            raise ConfigError(f"{where}.training.batch_size: at least {smallest}, 2 clips for each rank of torchrun")
+        where, n_ranks = f"networks.{name}", torchrun.count()
+        if network.training.batch_size % n_ranks or network.training.batch_size < 2 * n_ranks:
+            raise ConfigError(f"{where}.training.batch_size: a multiple of {n_ranks} ranks, 2 clips or more for each")
         shape = cropped_shape(shapes[network.feature], network.crop, f"{where}.crop")
         n_columns = len(head_states(network, config) or config.outputs)
         build = plugins.load("models", network.model.name).build
@@ -173,7 +173,7 @@ def _check_unlabeled(config: Config, features: dict[str, Path]) -> None:
 
 
 def _trained(jobs: list[FoldJob], config: Config) -> Iterator[None]:
-    """Train folds side by side; one after another where a GPU, or all ranks of torchrun, work on each."""
+    """Train folds side by side, or one after another if a GPU or all ranks of torchrun train each of them."""
     if torchrun.count() > 1:
         return map(_train, jobs)
     return run_parallel(_train, jobs, "", "folds", 1 if choose_device(config.device).type == "cuda" else None)

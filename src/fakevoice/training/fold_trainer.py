@@ -4,10 +4,9 @@ The loop is short on purpose: AdamW, linear warm-up then cosine, an exponential 
 weights. The last epoch's average is kept: choosing an epoch by the held-out fold would make the
 out-of-fold score a lie.
 
-Under torchrun every rank takes its part of each batch. Gradients are the mean over the whole batch, so that all ranks
-make the same step, and batch normalisation sees all parts. What else looks at a batch as a whole sees the rank's part
-of it: augmentations of batches, and losses on unlabeled clips. So the same number of ranks gives the same bytes, and
-another number gives others and the same score within its noise.
+Under torchrun each rank takes an equal part of each batch, and gradients are the mean over ranks. Batch normalisation
+sees the whole batch on GPUs, and a rank's part of it on CPUs, as do augmentations of batches and losses on unlabeled
+clips.
 """
 
 import copy
@@ -29,11 +28,11 @@ from fakevoice.core.config import Config
 from fakevoice.core.config_sections import Network
 from fakevoice.core.random import Stream, generator, integer
 from fakevoice.core.tasks import head_states, membership, normalise, one_output_each
+from fakevoice.core.third_party import ready_torchvision
 from fakevoice.data.leakage import hide_labels, refuse_hidden_labels
 from fakevoice.features.store import CachedFeature
 from fakevoice.parallel import torchrun
 from fakevoice.training import tensorboard as curves
-from fakevoice.training.batch_norm import over_all_ranks
 from fakevoice.training.batches import (
     Augmentation,
     Standardizer,
@@ -79,8 +78,8 @@ class FoldJob:
 def train_fold(job: FoldJob) -> Path:
     """Train, then write weights (`.safetensors`) and the learning curve (`epochs.csv`).
 
-    An interrupted training goes on after the last whole epoch and ends with the same bytes. Under torchrun all ranks
-    come here at once, and the first one writes; it may go on where another number of ranks was interrupted.
+    An interrupted training continues after the last whole epoch and ends with the same bytes. Under torchrun all ranks
+    call this at once, and rank 0 writes.
 
     Raises:
         FakevoiceError: too many batches gave a loss that is not finite.
@@ -88,21 +87,19 @@ def train_fold(job: FoldJob) -> Path:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # 6 % of the time, for values that nobody reads
     torch.set_num_threads(1)  # sums depend on how they are split; cores are used by folds side by side
-    with torchrun.raised_together():
-        data = _Data.of(job)
-        fit, network = _start(job, data)
+    data = _Data.of(job)
+    fit, network = _start(job, data)
     curve = _resume(job.folder, fit)
     fit.share_gradients()
     with curves.written_to(job.tensorboard, len(curve)) if torchrun.is_first_rank() else nullcontext() as board:
         for epoch in range(len(curve), job.network.training.n_epochs):
             torch.manual_seed(integer(Stream.DROPOUT, data.seed, epoch, torchrun.rank()))
             row = {"epoch": epoch + 1, "loss": fit.epoch(_batches(job, data, epoch), epoch)}
-            with torchrun.raised_together():
-                if torchrun.is_first_rank():
-                    row |= {"learning_rate": fit.learning_rate}
-                    curve.append(row | _held_out_measures(job, network, data, epoch + 1, board))
-                    _show_progress(job, data, epoch, curve[-1], board)
-                    _save_progress(job, fit, curve)  # after it is shown: what is made again hides what was shown
+            if torchrun.is_first_rank():
+                row |= {"learning_rate": fit.learning_rate}
+                curve.append(row | _held_out_measures(job, network, data, epoch + 1, board))
+                _show_progress(job, data, epoch, curve[-1], board)
+                _save_progress(job, fit, curve)  # after it is shown: what is made again hides what was shown
     if torchrun.is_first_rank():
         _finish(job, network, data)
     return job.folder / WEIGHTS
@@ -180,12 +177,21 @@ def _start(job: FoldJob, data: _Data) -> tuple[TrainingLoop, TrainedNetwork]:
         start_from(model, job.warm_start)
     model = model.to(device, memory_format=torch.channels_last)
     average = running_average(model, settings.ema_decay)  # before an adaptation listens to the model
-    model = over_all_ranks(model)
+    if torchrun.count() > 1 and device.type == "cuda":
+        model = _synchronised(model)
     n_unlabeled = max(unlabeled_size(settings.batch_size), MIN_CLIPS * torchrun.count())
     draw = partial(unlabeled_batch, data.unlabeled, n_unlabeled, part=torchrun.batch_part())
     objective = Objective(model, job.network, job.config, device, draw)
     fit = TrainingLoop(objective, average, settings, len(data.rows) // settings.batch_size)
     return fit, TrainedNetwork(average.module, data.clips.standardizer, device, objective.membership)
+
+
+def _synchronised(model: torch.nn.Module) -> torch.nn.Module:
+    """Batch normalisation over all ranks; timm's converter also knows its own layers, which add an activation."""
+    ready_torchvision()
+    from timm.layers import convert_sync_batchnorm
+
+    return convert_sync_batchnorm(model)
 
 
 def _held_out_measures(job: FoldJob, network: TrainedNetwork, data: _Data, epoch: int, board: Any) -> dict[str, float]:
@@ -218,7 +224,7 @@ def _save_checkpoint(folder: Path, fit: TrainingLoop, curve: list[dict[str, floa
 
 
 def _resume(folder: Path, fit: TrainingLoop) -> list[dict[str, float]]:
-    checkpoint = torchrun.on_first_rank(partial(_read_checkpoint, folder / CHECKPOINT))
+    checkpoint = torchrun.from_first_rank(_read_checkpoint(folder / CHECKPOINT))
     if checkpoint is None:
         return []
     fresh = copy.deepcopy(fit.state())

@@ -11,7 +11,6 @@ from torch.optim.swa_utils import AveragedModel
 from fakevoice.core.config_sections import Training
 from fakevoice.core.errors import FakevoiceError
 from fakevoice.parallel import torchrun
-from fakevoice.training.batch_norm import average_others
 from fakevoice.training.loss import Objective
 from fakevoice.training.schedule import learning_rate_factor
 
@@ -23,9 +22,7 @@ class TrainingLoop:
 
     def __init__(self, objective: Objective, average: AveragedModel, settings: Training, steps_per_epoch: int):
         self.objective, self.average, self.settings = objective, average, settings
-        rank, count = torchrun.batch_part()
-        n_own = len(range(rank, settings.batch_size, count))
-        self.loss, self.weight = objective, n_own * count / settings.batch_size  # 1 where parts are equal
+        self.loss = objective
         if steps_per_epoch < 1:
             raise FakevoiceError("fewer training scenes than one batch: lower training.batch_size")
         self.optimizer = torch.optim.AdamW(
@@ -40,7 +37,7 @@ class TrainingLoop:
         return self.optimizer.param_groups[0]["lr"]
 
     def share_gradients(self) -> None:
-        """From here on a step is that of all ranks; they begin with the parameters of the first one."""
+        """Use the mean gradient of all ranks in each step; all start with the parameters of rank 0."""
         self.loss = torchrun.data_parallel(self.objective)
 
     def epoch(self, batches: Iterator[tuple[np.ndarray, np.ndarray]], epoch: int) -> float:
@@ -55,7 +52,6 @@ class TrainingLoop:
                 continue
             nn.utils.clip_grad_norm_(self.objective.parameters(), 5.0)
             self.optimizer.step()
-            average_others(self.objective.model)
             self.average.update_parameters(self.objective.model)
             total, count = total + of_all.item(), count + 1
         return total / max(count, 1)
@@ -66,9 +62,7 @@ class TrainingLoop:
             try:
                 return self._sum_over_pieces(x, y, epoch, step, progress)
             except torch.OutOfMemoryError as error:
-                if torchrun.count() > 1:
-                    raise  # the others must end, too
-                if self.objective.adaptation or len(x) < 4 * self.n_pieces:
+                if torchrun.count() > 1 or self.objective.adaptation or len(x) < 4 * self.n_pieces:
                     raise FakevoiceError(f"{str(error).partition('.')[0]}: lower training.batch_size") from error
             self.n_pieces *= 2
             torch.cuda.empty_cache()
@@ -78,9 +72,9 @@ class TrainingLoop:
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros(())
         for own_x, own_y in zip(np.array_split(x, self.n_pieces), np.array_split(y, self.n_pieces), strict=True):
-            loss = self.loss(own_x, own_y, self.average, epoch, step, progress) * self.weight
+            loss = self.loss(own_x, own_y, self.average, epoch, step, progress)
             of_all = torchrun.mean(loss)
-            if torch.isfinite(of_all):  # as it is on all ranks, or on none
+            if torch.isfinite(of_all):  # the same on all ranks, which must all call backward
                 (loss * (len(own_x) / len(x))).backward()
             total = total + of_all.cpu() * (len(own_x) / len(x))
         return total
@@ -91,8 +85,7 @@ class TrainingLoop:
         self.bad_batches += 1
         if self.bad_batches > MAX_BAD_BATCHES:
             what = f"the loss was not finite in {self.bad_batches} batches"
-            with torchrun.raised_together():
-                raise FakevoiceError(f"{what}: lower training.learning_rate")
+            raise FakevoiceError(f"{what}: lower training.learning_rate")
         return False
 
     def _schedule(self, step: int) -> None:

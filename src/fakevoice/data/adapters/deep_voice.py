@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from fakevoice.audio.read import measure_length
-from fakevoice.core import remote_cache
 from fakevoice.core.errors import AudioError, ConfigError, DataError
 from fakevoice.data.clip_tables import (
     class_recordings,
@@ -119,7 +118,7 @@ def _read_csv(folder: Path) -> pd.DataFrame:
 def _windows(folder: Path, classes: list[str], window_s: float) -> pd.DataFrame:
     rows = [
         (f"{path}#{index:05d}", f"{path}{part}", "train", label, path)
-        for path, label in remote_cache.ahead(class_recordings(folder, classes, EXPECTS), lambda row: [folder / row[0]])
+        for path, label in class_recordings(folder, classes, EXPECTS)
         for index, part in enumerate(_parts(folder / path, window_s))
     ]
     clips = clip_table(rows)

@@ -11,7 +11,6 @@ import pandas as pd
 
 from fakevoice.audio.files import find_audio
 from fakevoice.audio.video import VIDEOS, extract_audio, has_ffmpeg
-from fakevoice.core import remote_cache
 from fakevoice.core.artifacts import remove_temporaries
 from fakevoice.core.errors import AudioError, DataError
 from fakevoice.data.clip_tables import audio_below, clip_table, even_guess, list_names, refuse_classes, refuse_same_ids
@@ -77,11 +76,6 @@ def make(folder: Path) -> None:
     ]
     if not stale:
         return
-    if remote_cache.is_mirrored(folder):
-        raise DataError(
-            f"{remote_cache.shown(folder)}: {len(stale)} videos have no audio there, and cannot be extracted at a URL: "
-            "run ./run.sh prepare on a local copy once, and upload its folder audio/"
-        )
     if not has_ffmpeg():
         raise DataError(f"{folder}: {len(stale)} videos must be turned into audio: install ffmpeg and run again")
     for home in ("audio", "audio/test"):
@@ -122,8 +116,6 @@ def _targets(folder: Path, videos: list[str]) -> list[str]:
 
 
 def _is_newer(audio: Path, video: Path) -> bool:
-    if remote_cache.is_mirrored(audio):
-        return remote_cache.exists(audio)  # whoever uploaded both made it of the video
     return audio.is_file() and audio.stat().st_mtime_ns >= video.stat().st_mtime_ns
 
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 from types import ModuleType
 
-from fakevoice.core import artifacts, plugins, remote_cache
+from fakevoice.core import artifacts, plugins
 from fakevoice.core.config import Config, digest
+from fakevoice.core.download import download, downloaded
 from fakevoice.core.paths import Paths, data_url
 
 AFTER = ()
@@ -13,12 +14,12 @@ READS = ("competition", "dataset", "classes", "sample_rate_hz", "on_error")
 
 def inputs(config: Config, paths: Paths) -> dict[str, str]:
     """Names, sizes and times of all raw files; `changed_content` compares what they hold."""
-    url = data_url(config)
-    if url and (paths.stage("prepare") / "manifest.json").is_file():  # else this is asked after a run, which has listed
-        remote_cache.update(paths.raw, url, config.data.cache_gb)
+    if url := data_url(config):
+        has_run = (paths.stage("prepare") / "manifest.json").is_file()
+        return {"raw": digest(downloaded(paths.raw, url if has_run else ""))}  # `run` has just listed it otherwise
     if not paths.raw.is_dir():
         _adapter(config, paths)  # makes it, where it is one that does
-    return {"raw": digest(remote_cache.listing(paths.raw) if url else artifacts.listing(paths.raw))}
+    return {"raw": digest(artifacts.listing(paths.raw))}
 
 
 def changed_content(config: Config, paths: Paths) -> str:
@@ -51,7 +52,7 @@ def run(config: Config, paths: Paths) -> list[Path]:
     from fakevoice.data import audit
 
     if url := data_url(config):
-        remote_cache.update(paths.raw, url, config.data.cache_gb)
+        download(paths.home, url, config.data.cache_gb)
     adapter = _adapter(config, paths)
     if not paths.raw.is_dir():
         raise DataError(f"no folder {paths.raw}. What `{config.dataset.name}` expects there:\n{adapter.EXPECTS}")
