@@ -213,13 +213,7 @@ def _add(to, name: str, text: str, run, verify: bool = False) -> argparse.Argume
     )
     _add_config(parser)
     if verify:
-<<<<<<< HEAD
-        parser.add_argument(
-            "--verify", action="store_true", help="check the checksums of artifacts and raw files first"
-        )
-=======
         parser.add_argument("--verify", action="store_true", help="check artifacts and raw files by checksum first")
->>>>>>> refs/heads/faults
     parser.add_argument("words", nargs="+" if name in NEEDED else "*", metavar=WORDS.get(name, "key=value"))
     parser.set_defaults(run=run)
     return parser

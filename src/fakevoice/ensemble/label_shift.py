@@ -13,7 +13,7 @@ from fakevoice.core.random import Stream, generator
 
 N_ITERATIONS = 500
 TOLERANCE = 1e-7
-PSEUDO_SHARE = 3.0  # weight of the simulated shares against the counted ones; on held-out sources counts alone cost .017 (LOG)
+PSEUDO_SHARE = 3.0  # weight of the simulated shares per counted clip; see LOG, "Which member counts the labels best?"
 LEAST = 0.02  # no combination is ever held to be rarer
 CONCENTRATION = 20  # of a Dirichlet distribution: an output's share is off by some .11
 
