@@ -109,8 +109,10 @@ def test_what_the_reader_is_told_to_add_runs(tmp_path):
     for words in typed:
         words = [sys.executable, "-m", "fakevoice", *words, *QUICK]
         done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
+        if words[3] != "doctor":  # which also judges the machine: only what it says of the data counts here
+            assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
         shown.append(done.stdout)
+    assert re.search(r"^ok data +mine", shown[0], flags=re.MULTILINE), shown[0]
     (submission,) = (tmp_path / "submissions").glob("mine-*.csv")
     assert list(pd.read_csv(submission)) == ["id", "fake", "real"]
     assert "without" in shown[2] and "difference" in shown[2]
