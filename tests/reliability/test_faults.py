@@ -15,7 +15,7 @@ from fakevoice.core import artifacts, plugins
 from fakevoice.core.artifacts import read_json
 from fakevoice.core.config import load_config
 from fakevoice.core.config_sections import Plugin
-from fakevoice.core.errors import ArtifactError, DataError, FoldsError
+from fakevoice.core.errors import ArtifactError, FoldsError
 from fakevoice.core.paths import paths
 from fakevoice.core.tables import FOLD_TEXT, read_table
 from fakevoice.inference.predictor import Predictor
