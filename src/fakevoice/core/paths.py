@@ -1,6 +1,6 @@
-"""Where things lie: ``FAKEVOICE_HOME`` (default: the repository) holds folds.csv, features_cache/, runs/ and
-submissions/; ``data.root`` of the config, else ``FAKEVOICE_DATA`` (default: data/) holds the competitions. What lies at
-a URL is mirrored in data_cache/ of home.
+"""Paths of a run: ``FAKEVOICE_HOME`` holds folds.csv, features_cache/, runs/ and submissions/. Its default is the
+repository, or the current folder where fakevoice is installed without one. ``data.root`` of the config, else
+``FAKEVOICE_DATA`` (default: data/), holds the competitions. What lies at a URL is mirrored in data_cache/ of home.
 """
 
 import os
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakevoice.core import remote, remote_cache
-from fakevoice.core.config import REPOSITORY, Config
+from fakevoice.core.config import IS_CHECKOUT, REPOSITORY, Config
 from fakevoice.core.errors import ConfigError
 
 
@@ -36,7 +36,7 @@ class Paths:
 
 def home() -> Path:
     """The folder that holds folds.csv, features_cache/, runs/ and submissions/."""
-    return Path(os.environ.get("FAKEVOICE_HOME") or REPOSITORY).resolve()
+    return Path(os.environ.get("FAKEVOICE_HOME") or (REPOSITORY if IS_CHECKOUT else "")).resolve()
 
 
 def data_root(root: str = "") -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from fakevoice.core import remote_cache
 from fakevoice.core.config import Config
-from fakevoice.core.errors import ClusterError, ConfigError
+from fakevoice.core.errors import ClusterError, ConfigError, install_extra
 from fakevoice.core.paths import Paths
 from fakevoice.parallel import pool
 
@@ -47,7 +47,7 @@ def engine(config: Config, paths: Paths, files: Sequence[Path] | None = None) ->
     try:
         import distributed  # noqa: F401
     except ImportError as error:
-        raise ConfigError("engine=dask: .venv/bin/python -m pip install -r requirements-extra.txt first") from error
+        raise ConfigError(f"engine=dask needs Dask: {install_extra('cluster')}") from error
     from fakevoice.parallel import dask_tasks
 
     probed = _probed(_entries(paths.raw) if files is None else files)

@@ -67,7 +67,7 @@ def build(
         pooling: over time: the mean, or a mean weighted by learned attention.
 
     Raises:
-        ConfigError: transformers is not installed, the checkpoint cannot be had or is of another architecture, more
+        ConfigError: the checkpoint cannot be had or is of another architecture, more
             layers are to be frozen than there are.
     """
     encoder = _pretrained(checkpoint) if checkpoint else _fresh(hidden, n_layers)
@@ -77,10 +77,8 @@ def build(
 
 def import_transformers():
     ready_torchvision()
-    try:
-        import transformers
-    except ImportError as error:
-        raise ConfigError("pip install transformers==5.23.0 to use wav2vec2") from error
+    import transformers
+
     return transformers
 
 
