@@ -139,15 +139,15 @@ def test_sh_in_the_folder_itself(checkout):
 def test_a_copy_runs_its_own_code(made, checkout, tmp_path, move):
     if move:
         checkout.folder = checkout.folder.rename(tmp_path / "moved")
+    scripts = checkout.folder / ".venv" / "bin"
+    (scripts / "old-tool").write_text("#!/somewhere/python\nprint()\n")
     assert origin(checkout) == checkout.folder / "src" / "fakevoice" / "__init__.py"  # before run.sh has seen it
     (ran,) = checkout.asked("status", PYTHONPATH=str(made.folder / "src"))
     assert ran == "src/fakevoice/__main__.py status"
-    tool = checkout.folder / ".venv" / "bin" / "tool"
-    assert f"{checkout.folder}/.venv/bin/python" in tool.read_text()
-    assert str(made.folder) not in tool.read_text()
-    activate = (checkout.folder / ".venv" / "bin" / "activate").read_text()
-    assert str(checkout.folder) in activate and str(made.folder) not in activate
-    assert subprocess.run([tool]).returncode == 1  # sys.exit of the version: it is run
+    for name in ("tool", "old-tool", "activate"):
+        text = (scripts / name).read_text()
+        assert str(checkout.folder) in text and str(made.folder) not in text
+    assert subprocess.run([scripts / "tool"]).returncode == 1  # sys.exit of a version: it was started
 
 
 # An incomplete environment.

@@ -29,15 +29,23 @@ def packages_of(extra: str, extras: dict[str, list[str]]) -> Iterator[str]:
 
 
 def write_scripts() -> None:
-    """Write the console scripts of this environment again: their first line names its folder."""
+    """Write the scripts of this environment again: their first line names its folder."""
     from pip._vendor.distlib.scripts import ScriptMaker
 
-    maker = ScriptMaker(None, sysconfig.get_path("scripts"))
+    folder = Path(sysconfig.get_path("scripts"))
+    maker = ScriptMaker(str(folder), str(folder))
     maker.clobber = True
+    maker.force = True
     maker.set_mode = True
     maker.variants = {""}
-    for script in entry_points(group="console_scripts"):
-        maker.make(f"{script.name} = {script.value}")
+    scripts = {script.name: script.value for script in entry_points(group="console_scripts")}
+    for name, value in scripts.items():
+        maker.make(f"{name} = {value}")
+    for file in folder.iterdir():  # scripts of packages that declare files instead of functions
+        if file.name in scripts or file.is_symlink() or not file.is_file():
+            continue
+        if re.match(rb"#!.*/python[\d.]*\n", file.read_bytes()):
+            maker.make(file.name)
 
 
 def main(arguments: list[str]) -> None:
