@@ -255,7 +255,8 @@ def test_without_ensurepip(tmp_path):
 @pytest.fixture
 def surroundings(monkeypatch, tmp_path):
     for variable in library_caches.FOLDERS:
-        monkeypatch.delenv(variable, raising=False)
+        monkeypatch.setenv(variable, "")  # so that what the function sets is taken back
+        monkeypatch.delenv(variable)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("FAKEVOICE_HOME", str(tmp_path))
     return monkeypatch
@@ -269,19 +270,20 @@ def test_caches_stay_where_they_are_in_a_usual_home(surroundings):
 def test_without_a_home_caches_are_kept_in_the_project(surroundings, tmp_path):
     surroundings.setenv("HOME", str(Path(__file__) / "no folder"))  # root may write to any real one
     surroundings.setenv("NUMBA_CACHE_DIR", "a choice of the user")
-    surroundings.setenv("MPLCONFIGDIR", "")  # so that the change is undone
-    surroundings.delenv("MPLCONFIGDIR")
     library_caches.use_writable_folders()
     assert os.environ["NUMBA_CACHE_DIR"] == "a choice of the user"
     assert os.environ["MPLCONFIGDIR"] == str(tmp_path / ".cache" / "matplotlib")
 
 
+def test_without_a_named_home_the_same_folder_is_home(surroundings, tmp_path):
+    surroundings.setattr(library_caches.os.path, "expanduser", lambda path: path)  # HOME unset, no passwd entry
+    library_caches.use_writable_folders()
+    assert os.environ["HOME"] == str(tmp_path / ".cache")
+
+
 def test_without_any_writable_folder_caches_are_temporary(surroundings):
     for variable in ("HOME", "FAKEVOICE_HOME"):
         surroundings.setenv(variable, str(Path(__file__) / "no folder"))
-    for variable in library_caches.FOLDERS:
-        surroundings.setenv(variable, "")
-        surroundings.delenv(variable)
     library_caches.use_writable_folders()
     folder = Path(os.environ["NUMBA_CACHE_DIR"]).parent
     assert os.access(folder, os.W_OK) and folder.stat().st_mode & 0o77 == 0

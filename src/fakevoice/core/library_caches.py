@@ -13,10 +13,11 @@ DEFAULTS = ("~/.cache", "~/.config")
 
 
 def use_writable_folders() -> None:
-    """Point both libraries to `.cache` of home, or else to a temporary folder, where their defaults are not writable.
+    """Point both libraries to `.cache` of FAKEVOICE_HOME, or else to a temporary folder, if their own is not writable.
 
     Without this Numba raises "no locator available" on `import librosa` if site-packages is read-only too, and
-    Matplotlib warns. Call it before either is imported; worker processes inherit the environment.
+    Matplotlib warns. Other libraries raise where no home directory is named at all; the same folder becomes HOME then.
+    Call it before any of them is imported; worker processes inherit the environment.
     """
     if all(_is_writable(Path(os.path.expanduser(default))) for default in DEFAULTS):
         return
@@ -24,6 +25,8 @@ def use_writable_folders() -> None:
     if not _is_writable(folder):
         folder = Path(tempfile.mkdtemp(prefix="fakevoice-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if not Path(os.path.expanduser("~")).is_absolute():
+        os.environ["HOME"] = str(folder)
     for variable, name in FOLDERS.items():
         os.environ.setdefault(variable, str(folder / name))
 
