@@ -9,7 +9,7 @@ from pathlib import Path
 from fakevoice.core.paths import home
 
 FOLDERS = {"NUMBA_CACHE_DIR": "numba", "MPLCONFIGDIR": "matplotlib"}  # environment variable → subfolder
-DEFAULTS = ("~/.cache", "~/.config")
+DEFAULTS = (".cache", ".config")  # of the home directory
 
 
 def use_writable_folders() -> None:
@@ -19,13 +19,14 @@ def use_writable_folders() -> None:
     Matplotlib warns. Other libraries raise where no home directory is named at all; the same folder becomes HOME then.
     Call it before any of them is imported; worker processes inherit the environment.
     """
-    if all(_is_writable(Path(os.path.expanduser(default))) for default in DEFAULTS):
+    user_home = Path(os.path.expanduser("~"))
+    if all(_is_writable(user_home / default) for default in DEFAULTS):
         return
     folder = home() / ".cache"
     if not _is_writable(folder):
         folder = Path(tempfile.mkdtemp(prefix="fakevoice-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    if not Path(os.path.expanduser("~")).is_absolute():
+    if not user_home.is_absolute():
         os.environ["HOME"] = str(folder)
     for variable, name in FOLDERS.items():
         os.environ.setdefault(variable, str(folder / name))
