@@ -9,7 +9,7 @@ from made import Run, finished_run
 from rows import Row, run_theme, say
 from timing import median_ratio, milliseconds, take_turns
 
-from fakevoice.core.errors import FakevoiceError
+from fakevoice.core.errors import FakevoiceError, install_extra
 from fakevoice.export.formats import as_onnx, trace
 from fakevoice.features.store import CachedFeature
 from fakevoice.training.networks import load_network, to_device
@@ -27,7 +27,7 @@ def measure(work: Path, tiny: bool) -> list[Row]:
         import onnxruntime
         import onnxscript  # noqa: F401 - the exporter's
     except ImportError as error:
-        raise FakevoiceError(f"{error.name} is missing: pip install -r requirements-extra.txt") from error
+        raise FakevoiceError(f"{error.name} is missing: {install_extra('export')}") from error
     torch.set_num_threads(1)
     run, n_rounds = finished_run(work, tiny), 2 if tiny else 9
     options = onnxruntime.SessionOptions()

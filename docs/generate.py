@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from fakevoice.cli import command_line
+from fakevoice.cli.doctor import EXTRAS
 from fakevoice.core import plugins
 from fakevoice.core.config import Config
 from fakevoice.pipeline.runner import STAGES
@@ -49,6 +50,7 @@ FUNCTION = {  # of each kind of plug-in: the one whose arguments a config can se
 }
 OF_THE_SCRIPT = {  # which run.sh answers itself
     "test": ("[PYTEST_ARGUMENT ...]", "the test suite; installs what it needs first"),
+    "install": ("EXTRA ...", f"add optional packages: {', '.join(EXTRAS)}"),
     "bench": ("[THEME ...]", "measure speed side by side; installs what it measures beside first"),
 }
 EXIT_CODES = """\

@@ -9,12 +9,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = Path(__file__).parent / "reference" / "licences.md"
-FILES = {  # where a package is named → for whom it is
+FILES = {  # where a package is named → what needs it; constraints.txt names all
     "requirements.txt": "every command",
-    "requirements-extra.txt": "the commands that name it",
-    "requirements-dev.txt": "the tests",
+    "constraints.txt": "extras, tests, another system or another version of Python",
 }
-LOCKED = "constraints.txt"
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 SAYS_NOTHING = {"", "BSD", "UNKNOWN", "Dual License", "Artistic License"}  # or not all, as some metadata has it
 NVIDIA = "LicenseRef-NVIDIA-Proprietary"
@@ -33,7 +31,10 @@ READ = {  # not in the metadata that is installed: licence, and where it was rea
     "standard-aifc": ("PSF-2.0", "metadata of its file"),
     "standard-chunk": ("PSF-2.0", "metadata of its file"),
     "standard-sunau": ("PSF-2.0", "metadata of its file"),
+    "pywin32": ("Python Software Foundation License", "metadata of its file"),
+    "pywinpty": ("MIT License", "metadata of its file"),
     "triton": ("MIT License", "metadata of its file"),
+    "waitress": ("ZPL-2.1", "metadata of its file"),
 }
 INTRODUCTION = """\
 # Licences
@@ -80,7 +81,7 @@ def licence(name: str) -> tuple[str, str]:
 def every() -> dict[str, tuple[str, str]]:
     """Package → version, and the file that names it; those that only another system needs included."""
     found: dict[str, tuple[str, str]] = {}
-    for file in (*FILES, LOCKED):
+    for file in FILES:
         found = {name: (version, file) for name, version in pins(file).items()} | found
     return dict(sorted(found.items()))
 
@@ -88,9 +89,9 @@ def every() -> dict[str, tuple[str, str]]:
 def page() -> str:
     """The page as it should be."""
     lines = [INTRODUCTION, ""]
-    for file, whom in (FILES | {LOCKED: "another system, or another version of Python"}).items():
+    for file, whom in FILES.items():
         rows = [(name, version, *licence(name)) for name, (version, of) in every().items() if of == file]
-        lines += [f"## For {whom}", "", f"{len(rows)} packages of `{file}`.", ""]
+        lines += [f"## For {whom}", "", f"{len(rows)} packages, named in `{file}`.", ""]
         lines += ["| package | version | licence | said by |", "| --- | --- | --- | --- |"]
         lines += [f"| {' | '.join(row)} |" for row in rows] + [""]
     return "\n".join(lines[:-1]) + "\n"

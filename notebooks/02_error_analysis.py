@@ -19,7 +19,7 @@
 # noise, overlap, codec, generator, fold. Every probability here comes from models, weights and calibrators that
 # never saw the scene's fold.
 #
-# To run it: `FAKEVOICE_CONFIG=demo .venv/bin/jupytext --to ipynb --execute notebooks/02_error_analysis.py`
+# To run it: `FAKEVOICE_CONFIG=demo .venv/bin/python -m jupytext --to ipynb --execute notebooks/02_error_analysis.py`
 # (`FAKEVOICE_OVERRIDES=experiment=NAME` chooses another run; how it was made is read from the run itself).
 
 # %%

@@ -20,7 +20,7 @@
 # reads a finished run (`./run.sh all`) and no label of a test or unlabeled clip; the unlabeled clips, which come from
 # the test's environment, stand for it. A run without them goes through as well: what needs them says so.
 #
-# To run it: `FAKEVOICE_CONFIG=demo .venv/bin/jupytext --to ipynb --execute notebooks/03_domain_gap.py`
+# To run it: `FAKEVOICE_CONFIG=demo .venv/bin/python -m jupytext --to ipynb --execute notebooks/03_domain_gap.py`
 # (`FAKEVOICE_OVERRIDES=experiment=NAME` chooses another run; how it was made is read from the run itself).
 
 # %%

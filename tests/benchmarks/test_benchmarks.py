@@ -5,7 +5,6 @@ import json
 import math
 import os
 import shutil
-import subprocess
 import sys
 import time
 
@@ -125,7 +124,7 @@ def test_other_features_than_librosas_are_refused(measured, bench, monkeypatch):
 
 def test_a_missing_extra_is_said(measured, bench, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(FakevoiceError, match=r"onnxruntime is missing: pip install -r requirements-extra.txt"):
+    with pytest.raises(FakevoiceError, match=r"onnxruntime is missing: \./run\.sh install export"):
         bench["runtime_onnx"].measure(measured.work, True)
 
 
@@ -246,47 +245,3 @@ def test_an_unknown_theme_is_refused(bench, capsys):
     with pytest.raises(SystemExit):
         bench["all"].main(["featurs"])
     assert "no theme featurs" in capsys.readouterr().err
-
-
-@pytest.fixture
-def checkout(tmp_path):
-    """run.sh beside the requirements, and a Python that writes down what it is asked for."""
-    for file in (REPOSITORY / "run.sh", *REPOSITORY.glob("requirements*.txt")):
-        shutil.copy(file, tmp_path)
-    python = tmp_path / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\necho "$@" | tr "\\n" " " >> "{tmp_path}/asked"\necho >> "{tmp_path}/asked"\n')
-    python.chmod(0o755)
-    return tmp_path
-
-
-def asked(checkout, *words: str) -> list[str]:
-    """What run.sh asks of Python, without the path that it writes for the package."""
-    (checkout / "asked").unlink(missing_ok=True)
-    subprocess.run([checkout / "run.sh", *words], check=True, capture_output=True, timeout=60)
-    lines = (checkout / "asked").read_text().replace(f"{checkout}/", "").splitlines()
-    return [line.split("--disable-pip-version-check ")[-1].strip() for line in lines if not line.startswith("-c ")]
-
-
-def test_bench_installs_extras_once_and_hands_over(checkout):
-    extras = ["-r requirements.txt", "-r requirements-extra.txt"]
-    assert asked(checkout, "bench", "features") == [*extras, "benchmarks/all.py features"]
-    assert asked(checkout, "bench") == ["benchmarks/all.py"]
-
-
-@pytest.mark.parametrize("command", ["bench", "notebooks", "export"])
-def test_help_waits_for_no_extras(checkout, command):
-    for word in ("--help", "-h"):
-        assert not any("requirements-extra.txt" in line for line in asked(checkout, command, word))
-    assert "-r requirements-extra.txt" in asked(checkout, command, "--helpful")
-
-
-@pytest.mark.parametrize("included", ["requirements.txt", "requirements-extra.txt", "requirements-dev.txt"])
-def test_what_is_included_makes_an_installation_old(checkout, included):
-    asked(checkout, "test")
-    assert asked(checkout, "test") == ["-m pytest -n auto --dist loadfile --no-loadscope-reorder"]
-    with (checkout / included).open("a") as file:
-        file.write("another==1.0\n")
-    assert "-r requirements-dev.txt" in asked(checkout, "test")
-    assert ("-r requirements.txt" in asked(checkout, "status")) is False  # it was brought up to date just now
-    assert asked(checkout, "test") == ["-m pytest -n auto --dist loadfile --no-loadscope-reorder"]

@@ -33,7 +33,7 @@ def nowhere(tmp_path, monkeypatch):
 
 
 def help_text(monkeypatch, capsys, *arguments: str) -> str:
-    monkeypatch.setattr(sys, "argv", ["fakevoice", *arguments])
+    monkeypatch.setattr(sys, "argv", ["__main__.py", *arguments])
     with pytest.raises(SystemExit) as stop:
         main(list(arguments))
     assert stop.value.code == 0

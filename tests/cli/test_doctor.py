@@ -1,6 +1,8 @@
 """What the doctor finds, and that what it tells to type mends it."""
 
+import importlib.abc
 import shutil
+import sys
 
 import pytest
 
@@ -31,7 +33,7 @@ def test_without_data_the_demo_is_what_runs(tmp_path):
 
 def test_every_subject_is_there():
     text, _ = examine("", [])
-    for subject in ("Python", "packages", "extras", "ffmpeg", "cores", "memory", "GPU", "disk"):
+    for subject in ("Python", "packages", "extras", "libsndfile", "ffmpeg", "cores", "memory", "GPU", "disk"):
         assert line(text, subject)
 
 
@@ -75,7 +77,7 @@ def test_another_version_is_a_note_and_none_is_missing(tmp_path, monkeypatch):
     (tmp_path / "requirements.txt").write_text(real.replace("joblib==", "joblib==99."))
     text, is_well = examine("", [])
     assert is_well and line(text, "packages").startswith("--")
-    assert "instead of 99." in text and "pip install -r requirements.txt" in text
+    assert "instead of 99." in text and f"-m pip install -r {tmp_path / 'requirements.txt'}" in text
     (tmp_path / "requirements.txt").write_text("no-such-package==1.0\n")
     text, is_well = examine("", [])
     assert not is_well and "no-such-package missing instead of 1.0" in text
@@ -84,8 +86,32 @@ def test_another_version_is_a_note_and_none_is_missing(tmp_path, monkeypatch):
 def test_extras_are_said_to_be_optional(monkeypatch):
     monkeypatch.setattr(doctor, "find_spec", lambda name: None)
     text, is_well = examine("", [])
-    assert is_well and "optuna (./run.sh tune)" in text
-    assert "pip install -r requirements-extra.txt    (optional)" in text
+    assert is_well and "tune (./run.sh tune)" in text
+    assert "./run.sh install cluster s3 export notebooks tracking tune kaggle" in text
+    assert "(optional)" in text
+
+
+def test_a_package_of_another_system_is_not_missed(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "REPOSITORY", tmp_path)
+    (tmp_path / "requirements.txt").write_text("no-such-package==1.0 ; sys_platform == 'nowhere'\n")
+    text, is_well = examine("", [])
+    assert is_well and line(text, "packages").startswith("ok")
+
+
+def test_without_libsndfile(monkeypatch):
+    """What is left to look at is looked at; the adapters of the data import libsndfile."""
+
+    class Loader(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path, target=None):
+            if name == "soundfile":
+                raise OSError("sndfile library not found using ctypes.util.find_library")
+
+    monkeypatch.delitem(sys.modules, "soundfile", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Loader(), *sys.meta_path])
+    text, is_well = examine("demo", [])
+    assert not is_well and line(text, "libsndfile").startswith("!!")
+    assert "apt-get install libsndfile1" in text
+    assert line(text, "disk")
 
 
 def test_little_room(monkeypatch, damageable):

@@ -168,7 +168,7 @@ def test_what_goes_wrong_is_told_in_few_words(on_kaggle, monkeypatch, code, said
 
 def test_without_the_client(on_kaggle, monkeypatch):
     monkeypatch.setattr(boards, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install -r requirements-extra.txt"):
+    with pytest.raises(ConfigError, match=r"\./run\.sh install kaggle"):
         submit(on_kaggle, None, "")
 
 

@@ -116,7 +116,7 @@ def test_what_is_no_notebook_is_named(tmp_path):
 
 def test_without_jupyterlab_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr(notebooks, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install -r requirements-extra\.txt"):
+    with pytest.raises(ConfigError, match=r"\./run\.sh install notebooks"):
         pair(tmp_path)
 
 

@@ -251,7 +251,7 @@ def test_a_damaged_database_is_named(line, tmp_path):
 
 def test_without_optuna(line, monkeypatch):
     monkeypatch.setattr(tuning, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"tune: .*pip install -r requirements-extra.txt"):
+    with pytest.raises(ConfigError, match=r"tune needs Optuna: \./run\.sh install tune"):
         tune("demo", [LEAVES], 1)
 
 

@@ -380,7 +380,7 @@ def test_a_network_that_cannot_be_traced_is_named(run, monkeypatch):
 def test_a_missing_library_says_what_to_install(at_home, monkeypatch, capsys):
     monkeypatch.setattr(formats, "find_spec", lambda name: None if name == "onnxscript" else 1)
     assert main(["export", "--config", "demo"]) == 2
-    assert "no onnxscript here: pip install -r requirements-extra.txt" in capsys.readouterr().err
+    assert "export needs onnxscript: ./run.sh install export" in capsys.readouterr().err
 
 
 def test_an_unfinished_run_is_said(damageable, capsys):

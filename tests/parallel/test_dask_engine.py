@@ -412,7 +412,7 @@ def test_no_certificates(home):
 
 def test_no_package(home, by_hand, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ConfigError, match=r"pip install -r requirements-extra\.txt"), using(by_hand):
+    with pytest.raises(ConfigError, match=r"\./run\.sh install cluster"), using(by_hand):
         pass
 
 

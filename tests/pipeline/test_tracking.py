@@ -215,7 +215,7 @@ def test_a_run_that_is_not_finished(damageable, monkeypatch, stage):
 
 def test_without_mlflow(at_home, monkeypatch):
     monkeypatch.setattr(tracking, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"tracking=mlflow: .*pip install -r requirements-extra.txt"):
+    with pytest.raises(ConfigError, match=r"tracking=mlflow needs MLflow: \./run\.sh install tracking"):
         track(at_home.config)
 
 

@@ -10,7 +10,7 @@ from fakevoice.cli import command_line
 from fakevoice.core.config import CONFIGS, REPOSITORY, load_config
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-OF_THE_SCRIPT = ("test", "bench")  # commands that run.sh answers itself
+OF_THE_SCRIPT = ("test", "bench", "install")  # commands that run.sh answers itself
 
 
 def read(page: Path) -> str:
@@ -89,5 +89,5 @@ def copy_project(folder: Path) -> None:
     """The package, the configs and the tests in another place, where files may be added."""
     for name in ("src", "configs", "tests"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in (REPOSITORY / "pyproject.toml", *REPOSITORY.glob("requirements*.txt")):
+    for file in (REPOSITORY / "pyproject.toml", REPOSITORY / "requirements.txt"):
         shutil.copy(file, folder)

@@ -20,6 +20,11 @@ SAID: tuple[tuple[str, Reason], ...] = (
     (r"a video, whose sound ffmpeg would take out", "no_ffmpeg"),
 )
 
+NO_LIBSNDFILE = (
+    "libsndfile, which decodes audio, cannot be loaded: apt-get install libsndfile1 (Debian, Ubuntu), "
+    "dnf install libsndfile (Fedora) or brew install libsndfile (macOS)"
+)
+
 
 def code_of(reason: str) -> Reason:
     """The word for the reason of an `AudioError`; "other" where there is none."""

@@ -13,7 +13,9 @@ import warnings
 from functools import partial
 from pathlib import Path
 
+from fakevoice.audio.messages import NO_LIBSNDFILE
 from fakevoice.cli import audio_commands, commands
+from fakevoice.core import library_caches
 from fakevoice.core.errors import ConfigError, FakevoiceError
 from fakevoice.parallel import torchrun
 
@@ -28,7 +30,9 @@ STAGE_HELP = {
     "submission": "the checked CSV and a line in submissions/log.csv",
     "results": "tables by member, fold and kind of clip, beside what was published",
 }
+PROGRAM = "fakevoice"  # the console script of an installed package
 OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+SIGPIPE = 13  # which Windows does not name
 STOP_AGAIN_S = 10.0  # longer than any tidying up takes
 NEEDED = ("predict", "monitor", "bakeoff", "tune")  # at least one word
 WORDS = {
@@ -46,7 +50,7 @@ FAKEVOICE_DATA (default: data/) holds one folder per competition, and may be a U
 data.root=...; FAKEVOICE_HOME (default: here) holds folds.csv, features_cache/, runs/, submissions/ and data_cache/.
 What a raw folder must hold: ./run.sh prepare --help
 
-./run.sh test runs the test suite, ./run.sh bench measures speed.
+./run.sh test runs the test suite, ./run.sh bench measures speed, ./run.sh install EXTRA adds optional packages.
 """
 
 
@@ -64,6 +68,7 @@ def _run(arguments: list[str] | None) -> int:
         if signal.getsignal(number) != signal.SIG_IGN:  # as a shell sets it for what runs behind it
             signal.signal(number, _stop)
     warnings.formatwarning = _plain_warning
+    library_caches.use_writable_folders()
     try:
         if torchrun.count() > 1 and getattr(options, "stage", "") != "train":
             raise ConfigError("torchrun starts `-m fakevoice train` only; run the other commands without it")
@@ -78,8 +83,11 @@ def _run(arguments: list[str] | None) -> int:
     except BrokenPipeError:  # who reads has heard enough, as `| head` has
         _stop_workers()
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is not written at the end either
-        return 128 + signal.SIGPIPE
+        return 128 + SIGPIPE
     except OSError as error:  # libraries write too; what is no matter of the disk is a defect, and shows where
+        if "sndfile" in str(error) and error.errno is None:  # the import of soundfile raises it
+            print(f"fakevoice: {NO_LIBSNDFILE}", file=sys.stderr)
+            return 1
         if error.errno not in OF_THE_DISK:
             raise
         _stop_workers()
@@ -131,7 +139,7 @@ def _stop_workers() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="./run.sh",
+        prog=PROGRAM if Path(sys.argv[0]).stem == PROGRAM else "./run.sh",
         description="Which voices in a 5-second clip are real, generated, both or neither.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=EPILOG,

@@ -184,6 +184,8 @@ def notebooks(options: Namespace) -> NoReturn:
     from fakevoice.core.config import REPOSITORY
 
     folder = REPOSITORY / "notebooks"
+    if not folder.is_dir():
+        raise ConfigError("the notebooks are part of the repository, not of the installed package")
     for path in pair(folder):
         print(f"{path} and its .py are one notebook", flush=True)
     if options.config:

@@ -3,7 +3,6 @@
 import math
 import os
 import platform
-import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -12,23 +11,25 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
+from fakevoice.audio.messages import NO_LIBSNDFILE
 from fakevoice.core import plugins, remote
 from fakevoice.core.config import REPOSITORY, Config, config_names, load_config
-from fakevoice.core.errors import FakevoiceError
+from fakevoice.core.errors import FakevoiceError, install_extra
 from fakevoice.core.paths import data_root, data_url, home, paths
 
-PIN = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+)", re.MULTILINE)
-INSTALL = ".venv/bin/python -m pip install -r"
 BYTES_PER_VALUE = 2  # features are stored in float16, decoded clips in 16 bits
-EXTRAS = {
-    "distributed": "engine=dask",
-    "s3fs": "data.root=s3://...",
-    "onnxruntime": "./run.sh export and bench",
-    "jupyterlab": "./run.sh notebooks",
-    "mlflow": "tracking=mlflow",
-    "optuna": "./run.sh tune",
-    "kaggle": "./run.sh submit to Kaggle",
+EXTRAS = {  # extra of pyproject.toml → its package, and what needs it
+    "cluster": ("distributed", "engine=dask"),
+    "s3": ("s3fs", "data.root=s3://..."),
+    "export": ("onnxruntime", "./run.sh export and bench"),
+    "notebooks": ("jupyterlab", "./run.sh notebooks"),
+    "tracking": ("mlflow", "tracking=mlflow"),
+    "tune": ("optuna", "./run.sh tune"),
+    "kaggle": ("kaggle", "./run.sh submit to Kaggle"),
 }
+INSTALL = f"{sys.executable} -m pip install -r"
 MARKS = {"fine": "ok", "note": "--", "missing": "!!"}
 
 
@@ -59,7 +60,10 @@ def examine(config_name: str, words: list[str]) -> tuple[str, bool]:
     Raises:
         ConfigError: as `load_config`.
     """
-    findings = [*_python(), *_machine(), *_places(), *_data(config_name, words)]
+    decoder = _decoder()
+    findings = [*_python(), decoder, *_machine(), *_places()]
+    if decoder.state == "fine":  # the adapters of the data import it
+        findings += _data(config_name, words)
     lines = [f"{MARKS[found.state]} {found.subject:<12}{found.text}" for found in findings]
     mends = list(dict.fromkeys(found.mend for found in findings if found.mend))
     bad = sum(found.state == "missing" for found in findings)
@@ -69,22 +73,34 @@ def examine(config_name: str, words: list[str]) -> tuple[str, bool]:
 
 def _python() -> Iterator[Finding]:
     version = platform.python_version()
-    is_new = sys.version_info >= (3, 11, 5)
-    mend = "" if is_new else "install Python 3.11.5 or newer, remove .venv, and run again"
-    yield Finding("Python", "fine" if is_new else "missing", f"{version}, {sys.executable}", mend)
-    yield _pinned("requirements.txt")
-    absent = [f"{package} ({use})" for package, use in EXTRAS.items() if find_spec(package) is None]
-    text = f"not installed: {', '.join(absent)}" if absent else f"all there: {', '.join(EXTRAS)}"
-    extra = "requirements-extra.txt"
-    yield Finding("extras", "note" if absent else "fine", text, f"{INSTALL} {extra}    (optional)" if absent else "")
+    yield Finding("Python", "fine", f"{version}, {sys.executable}")
+    yield _pinned()
+    absent = [extra for extra, (package, _) in EXTRAS.items() if find_spec(package) is None]
+    if absent:
+        text = f"not installed: {', '.join(f'{extra} ({EXTRAS[extra][1]})' for extra in absent)}"
+        yield Finding("extras", "note", text, f"{install_extra(*absent)}    (optional)")
+    else:
+        yield Finding("extras", "fine", f"all there: {', '.join(EXTRAS)}")
     has_ffmpeg = shutil.which("ffmpeg") is not None
     text = "reads videos too" if has_ffmpeg else "not there: sound files are read, videos are not"
     yield Finding("ffmpeg", "fine" if has_ffmpeg else "note", text)
 
 
-def _pinned(name: str) -> Finding:
-    """Whether what is installed is what was tested together."""
-    pins = dict(PIN.findall((REPOSITORY / name).read_text(encoding="utf-8")))
+def _decoder() -> Finding:
+    try:
+        import soundfile
+    except OSError:
+        what, _, mend = NO_LIBSNDFILE.partition(": ")
+        return Finding("libsndfile", "missing", what, mend)
+    return Finding("libsndfile", "fine", soundfile.__libsndfile_version__)
+
+
+def _pinned() -> Finding:
+    """Whether the installed versions are those that were tested together."""
+    file = REPOSITORY / "requirements.txt"
+    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    requirements = [Requirement(line) for line in lines]
+    pins = {found.name: str(found.specifier).removeprefix("==") for found in requirements if _applies(found)}
     other = {}
     for package, wanted in pins.items():
         try:
@@ -94,9 +110,14 @@ def _pinned(name: str) -> Finding:
         if found.partition("+")[0] != wanted:
             other[package] = f"{package} {found} instead of {wanted}"
     if not other:
-        return Finding("packages", "fine", f"{len(pins)} as {name} pins them")
+        return Finding("packages", "fine", f"{len(pins)} as {file.name} pins them")
     is_missing = any("missing" in text for text in other.values())
-    return Finding("packages", "missing" if is_missing else "note", "; ".join(other.values()), f"{INSTALL} {name}")
+    return Finding("packages", "missing" if is_missing else "note", "; ".join(other.values()), f"{INSTALL} {file}")
+
+
+def _applies(requirement: Requirement) -> bool:
+    """Whether this system and Python need a package."""
+    return requirement.marker is None or requirement.marker.evaluate()
 
 
 def _machine() -> Iterator[Finding]:

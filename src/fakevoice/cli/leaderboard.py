@@ -19,7 +19,7 @@ import pandas as pd
 
 from fakevoice.core.artifacts import read_manifest
 from fakevoice.core.config import Config
-from fakevoice.core.errors import ArtifactError, ConfigError, SubmissionError, nearest
+from fakevoice.core.errors import ArtifactError, ConfigError, SubmissionError, install_extra, nearest
 from fakevoice.core.paths import paths
 from fakevoice.core.tables import CLIP_TEXT, read_table
 from fakevoice.pipeline.submission import LOG_COLUMNS, change_log, check_submission, read_log
@@ -157,7 +157,7 @@ def _check(file: Path, config: Config) -> int:
 def _hand_to_kaggle(file: Path, message: str, competition: str) -> str:
     """What Kaggle says to a submission that it has taken."""
     if find_spec("kaggle") is None:
-        raise ConfigError("board.site=kaggle: .venv/bin/python -m pip install -r requirements-extra.txt first")
+        raise ConfigError(f"board.site=kaggle needs Kaggle's client: {install_extra('kaggle')}")
     try:
         done = _run_client("submit", f"--competition={competition}", f"--file={file}", f"--message={message}")
     except subprocess.TimeoutExpired as error:

@@ -5,7 +5,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from fakevoice.core.errors import ConfigError, FakevoiceError
+from fakevoice.core.errors import ConfigError, FakevoiceError, install_extra
 
 
 def pair(folder: Path) -> list[Path]:
@@ -19,7 +19,7 @@ def pair(folder: Path) -> list[Path]:
         FakevoiceError: one of them is no notebook.
     """
     if find_spec("jupyterlab") is None:
-        raise ConfigError("no JupyterLab: .venv/bin/python -m pip install -r requirements-extra.txt first")
+        raise ConfigError(f"notebooks needs JupyterLab: {install_extra('notebooks')}")
     texts = sorted(folder.glob("*.py"))
     command = [sys.executable, "-m", "jupytext", "--quiet", "--sync"]
     done = subprocess.run([*command, *map(str, texts)], capture_output=True, text=True)

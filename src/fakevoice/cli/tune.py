@@ -20,7 +20,7 @@ import pandas as pd
 from fakevoice.cli.search_space import Plan, make_plan
 from fakevoice.core import artifacts, locks
 from fakevoice.core.config import Config
-from fakevoice.core.errors import ArtifactError, ConfigError
+from fakevoice.core.errors import ArtifactError, ConfigError, install_extra
 from fakevoice.core.paths import paths
 from fakevoice.core.progress import duration_text
 from fakevoice.core.random import Stream, integer
@@ -93,7 +93,7 @@ def summary(config_name: str, words: list[str], table: pd.DataFrame) -> str:
 @contextmanager
 def _opened(plan: Plan) -> Iterator["Study"]:
     if find_spec("optuna") is None:
-        raise ConfigError("tune: .venv/bin/python -m pip install -r requirements-extra.txt first")
+        raise ConfigError(f"tune needs Optuna: {install_extra('tune')}")
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 import numpy as np
+import psutil
 
 from fakevoice.core.errors import ArtifactError
 
@@ -322,18 +323,8 @@ def _is_being_written(temporary: Path) -> bool:
     if not process.isdigit():
         return False
     if host == HOST:
-        return _is_alive(int(process))
+        return psutil.pid_exists(int(process))
     try:
         return time.time() - temporary.stat().st_mtime < FOREIGN_AGE_S
     except FileNotFoundError:  # it has just got its name
         return True
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it lives and belongs to somebody else
-        return True
-    return True

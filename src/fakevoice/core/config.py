@@ -31,7 +31,10 @@ from fakevoice.core.config_sections import (
 )
 from fakevoice.core.errors import ConfigError, nearest
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+_TOP = Path(__file__).resolve().parents[3]
+IS_CHECKOUT = (_TOP / "pyproject.toml").is_file()
+# configs/ and requirements.txt: of the checkout, or of the installed package, which has copies
+REPOSITORY = _TOP if IS_CHECKOUT else Path(__file__).resolve().parents[1] / "shipped"
 CONFIGS, PRESET = REPOSITORY / "configs", "preset="
 SCHEDULER = re.compile(r"(tcp|tls)://([\w.-]+|\[[\da-fA-F:]+\]):\d+")
 FILE_NAME = re.compile(r"[^\s./\\\0][^/\\\0]*")  # networks and studies have folders and files of their names

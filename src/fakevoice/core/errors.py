@@ -82,6 +82,11 @@ class SubmissionError(FakevoiceError):
     """The submission would be refused by the competition."""
 
 
+def install_extra(*extras: str) -> str:
+    """The command that installs extras of pyproject.toml, for error messages."""
+    return f"./run.sh install {' '.join(extras)} (without run.sh: pip install -e '.[{','.join(extras)}]')"
+
+
 def nearest(word: str, valid: list[str]) -> str:
     """A sentence for error messages: the closest valid word, then all of them."""
     close = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)

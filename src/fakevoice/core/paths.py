@@ -1,8 +1,8 @@
 """Paths of a run.
 
-``FAKEVOICE_HOME`` (default: the repository) holds folds.csv, features_cache/, runs/ and submissions/; ``data.root`` of
-the config, else ``FAKEVOICE_DATA`` (default: data/), holds the competitions. Data at a URL is downloaded to data_cache/
-of the home folder.
+``FAKEVOICE_HOME`` holds folds.csv, features_cache/, runs/ and submissions/; its default is the repository, or the
+current folder where fakevoice is installed without one. ``data.root`` of the config, else ``FAKEVOICE_DATA`` (default:
+data/), holds the competitions. Data at a URL is downloaded to data_cache/ of the home folder.
 """
 
 import os
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakevoice.core import remote
-from fakevoice.core.config import REPOSITORY, Config
+from fakevoice.core.config import IS_CHECKOUT, REPOSITORY, Config
 from fakevoice.core.download import local_folder
 from fakevoice.core.errors import ConfigError
 
@@ -39,7 +39,7 @@ class Paths:
 
 def home() -> Path:
     """The folder that holds folds.csv, features_cache/, runs/ and submissions/."""
-    return Path(os.environ.get("FAKEVOICE_HOME") or REPOSITORY).resolve()
+    return Path(os.environ.get("FAKEVOICE_HOME") or (REPOSITORY if IS_CHECKOUT else "")).resolve()
 
 
 def data_root(root: str = "") -> str:

@@ -122,7 +122,7 @@ def _opened(url: str) -> tuple[Any, str]:
         system, root = fsspec.core.url_to_fs(url, **options)
     except ImportError as error:
         install = f"pip install {package}" if package else error
-        hint = " (or -r requirements-extra.txt)" if package == "s3fs" else ""
+        hint = " (or ./run.sh install s3)" if package == "s3fs" else ""
         raise ConfigError(f"{shown(url)}: the client of {scheme}:// is not installed: {install}{hint}") from error
     except ValueError as error:
         raise ConfigError(f"{shown(url)}: {error}") from error

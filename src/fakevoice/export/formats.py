@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fakevoice.core.errors import ConfigError
+from fakevoice.core.errors import ConfigError, install_extra
 
 INPUT, OUTPUT = "waveform", "probability"
 BATCH = 16  # clips that a file is asked about at once
@@ -40,7 +40,7 @@ def check_installed() -> None:
     """
     missing = [name for name in EXTRAS if find_spec(name) is None]
     if missing:
-        raise ConfigError(f"export: no {', '.join(missing)} here: pip install -r requirements-extra.txt")
+        raise ConfigError(f"export needs {', '.join(missing)}: {install_extra('export')}")
 
 
 @contextmanager

@@ -183,14 +183,12 @@ class Gauges:
     """The newest look as gauges of Prometheus, on http://127.0.0.1:PORT/metrics of this machine.
 
     Raises:
-        ConfigError: prometheus_client is not installed, or the port is taken.
+        ConfigError: the port is taken.
     """
 
     def __init__(self, port: int):
-        try:
-            from prometheus_client import CollectorRegistry, Gauge, start_http_server
-        except ImportError as error:
-            raise ConfigError("--watch: .venv/bin/python -m pip install -r requirements-extra.txt first") from error
+        from prometheus_client import CollectorRegistry, Gauge, start_http_server
+
         self._registry, self._gauge, self._gauges = CollectorRegistry(), Gauge, {}
         try:
             self._server, self._thread = start_http_server(port, HOST, self._registry)

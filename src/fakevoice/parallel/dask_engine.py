@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fakevoice.core import artifacts
 from fakevoice.core.config import Config
-from fakevoice.core.errors import ClusterError, ConfigError
+from fakevoice.core.errors import ClusterError, ConfigError, install_extra
 from fakevoice.core.paths import Paths
 from fakevoice.core.plugins import PACKAGE
 from fakevoice.parallel import pool
@@ -79,7 +79,7 @@ def _connected(scheduler: str) -> Iterator["Client"]:
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:
-        raise ConfigError("engine=dask: .venv/bin/python -m pip install -r requirements-extra.txt first") from error
+        raise ConfigError(f"engine=dask needs Dask: {install_extra('cluster')}") from error
     for name in ("distributed", "distributed.client", "tornado.application"):  # errors are raised, not logged
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if not scheduler:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from fakevoice.analysis.finished_run import Run, load_run
 from fakevoice.core.artifacts import read_json
 from fakevoice.core.config import Config, config_hash, digest
-from fakevoice.core.errors import ArtifactError, ConfigError
+from fakevoice.core.errors import ArtifactError, ConfigError, install_extra
 from fakevoice.core.paths import Paths
 from fakevoice.core.tables import read_table
 
@@ -43,7 +43,7 @@ def check_installed() -> None:
         ConfigError: it is.
     """
     if find_spec("mlflow") is None:
-        raise ConfigError("tracking=mlflow: .venv/bin/python -m pip install -r requirements-extra.txt first")
+        raise ConfigError(f"tracking=mlflow needs MLflow: {install_extra('tracking')}")
 
 
 def track(config: Config) -> str:
