@@ -62,7 +62,7 @@ def folds_of(n_groups: int = 3, n_clips: int = 2) -> pd.DataFrame:
 
 def unlabeled_sounds(voices: dict[str, np.ndarray], folds: pd.DataFrame, config: Config) -> dict[str, np.ndarray]:
     """Scenes of another seed, all in one kind of noise."""
-    elsewhere = config.model_copy(update={"seed": 99})
+    elsewhere = config.model_copy(update={"seed": 100})
     clips = folds.assign(duration_s=2.0)
     bank = make_noises(elsewhere)
     scenes, rows = draw_scenes(clips, bank.table, elsewhere, N_UNLABELED)
