@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from fakevoice.core.config import Config, load_config
 from fakevoice.core.paths import Paths, paths
 from fakevoice.inference.predictor import Predictor
 from fakevoice.pipeline.runner import run_pipeline
+from tests.support import tiny_whisper
 
 TINY = [
     "dataset.args.n_train=60",
@@ -89,6 +91,16 @@ def one_thread():
     """Threads that wait for each other are slow where others compute too."""
     with threadpoolctl.threadpool_limits(1):
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models(tmp_path_factory) -> Iterator[Path]:
+    """A folder of models that holds a tiny Whisper under the name of the one that configs use."""
+    folder = tmp_path_factory.mktemp("models")
+    tiny_whisper.write(folder / "openai" / "whisper-base")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FAKEVOICE_MODELS", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")
