@@ -59,7 +59,7 @@ def test_the_encoder_is_inside_the_exported_files(run, tmp_path):
     facts = json.loads((tmp_path / "model.json").read_text())
     assert max(facts["largest_difference"].values()) < 1e-5
     card = (tmp_path / "MODEL_CARD.md").read_text()
-    assert CHECKPOINT in card and "licence" in card
+    assert f"`whisper`: encoder of {CHECKPOINT}" in card and "licence MIT" in card
 
 
 def test_other_weights_make_the_features_stale(run, models, monkeypatch, tmp_path):

@@ -6,6 +6,7 @@ from typing import Any
 
 from fakevoice.analysis.finished_run import Run
 from fakevoice.export.without_stacker import StandaloneNetworks
+from fakevoice.features import embed
 from fakevoice.scenes.draw import RT60_S
 
 CONDITIONS = {
@@ -27,13 +28,15 @@ def card(run: Run, alone: StandaloneNetworks, facts: dict[str, Any]) -> str:
         _scores(run, alone, facts),
         _limits(run, facts),
         _preprocessing(run),
+        _encoders(run),
         _use(facts),
     )
-    return "\n\n".join("\n".join(line.rstrip() for line in part) for part in parts) + "\n"
+    texts = ["\n".join(line.rstrip() for line in part) for part in parts]
+    return "\n\n".join(filter(None, texts)) + "\n"
 
 
 def difference_text(scores: dict[str, Any]) -> str:
-    """A paired difference with its interval, of a dictionary that `networks_alone.paired_difference` fills."""
+    """A paired difference with its interval, of a dictionary that `without_stacker.paired_difference` fills."""
     ends = f"{scores['difference_low']:+.4f} to {scores['difference_high']:+.4f}"
     return f"{scores['difference']:+.4f} (95 % interval {ends})"
 
@@ -118,6 +121,17 @@ def _preprocessing(run: Run) -> Iterator[str]:
     for name in dict.fromkeys(network.feature for network in config.networks.values()):
         args = ", ".join(f"{key}={value}" for key, value in config.features[name].items())
         yield f"- `{name}`({args})"
+
+
+def _encoders(run: Run) -> Iterator[str]:
+    used = {network.feature for network in run.config.networks.values()}
+    encoders = {name: args for name, args in run.config.features.items() if name in used and embed.is_encoder(args)}
+    if not encoders:
+        return
+    yield "## Pretrained encoders\n"
+    for name, args in encoders.items():
+        yield f"- `{name}`: {embed.describe(args)}. Its weights are inside and were not changed."
+    yield "\nAn encoder may have been trained on recordings that your test contains too."
 
 
 def _use(facts: dict[str, Any]) -> Iterator[str]:

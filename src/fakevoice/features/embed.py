@@ -101,6 +101,12 @@ def build_encoder(n_samples: int, args: dict[str, Any]) -> "nn.Module":
     return plugins.load("encoders", encoder).build(n_samples, **own)
 
 
+def describe(args: dict[str, Any]) -> str:
+    """Source, licence and training data of an encoder in a sentence."""
+    encoder, own = _split(args)
+    return plugins.load("encoders", encoder).describe(**own)
+
+
 @lru_cache(maxsize=N_LOADED)
 def _load(n_samples: int, args: str, device: str) -> "nn.Module":
     module = build_encoder(n_samples, json.loads(args))

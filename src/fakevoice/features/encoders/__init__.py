@@ -5,5 +5,5 @@ statistics of layers with one frame, or the frames of the layers one below the o
 
 - ``weight_files(**args)``: the files that decide its values, part of the cache key
 - ``fetch(**args)``: downloads them, for ``./run.sh fetch-models``
-- ``describe(**args)``: name, source, licence and number of parameters for the model card
+- ``describe(**args)``: source, licence and training data in a sentence, for the model card
 """

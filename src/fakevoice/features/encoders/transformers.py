@@ -27,6 +27,9 @@ from fakevoice.core.errors import ConfigError
 from fakevoice.core.third_party import import_transformers, quiet
 
 WEIGHTS = "model.safetensors"
+KNOWN = {  # start of a checkpoint's name → licence, and what it was trained on
+    "openai/whisper": ("MIT", "680,000 hours of transcribed audio from the web"),
+}
 FILES = ("config.json", "preprocessor_config.json", WEIGHTS)
 UNUSED = ("decoder.", "masked_spec_embed")  # parts of a checkpoint without which the encoder is complete
 LOG_MEL_FLOOR, LOG_MEL_RANGE = 1e-10, 8.0  # of Whisper's input: log10 of power, and how far below the maximum
@@ -102,6 +105,17 @@ def weight_files(*, checkpoint: str, **args) -> list[Path]:
 def fetch(*, checkpoint: str, revision: str = "main", **args) -> Path:
     """Download a checkpoint from the hub unless it is there; its folder."""
     return models.fetch(checkpoint, revision, FILES)
+
+
+def describe(*, checkpoint: str, revision: str = "main", **args) -> str:
+    """A sentence for the model card: source, licence and training data of a checkpoint."""
+    page = f"https://huggingface.co/{checkpoint}"
+    for start, (licence, data) in KNOWN.items():
+        if checkpoint.startswith(start):
+            return f"encoder of {checkpoint} ({page}, revision {revision}), licence {licence}, trained on {data}"
+    return (
+        f"encoder of {checkpoint} (revision {revision}); its page says under which licence and on what it was trained"
+    )
 
 
 class Encoder(nn.Module):
