@@ -40,6 +40,7 @@ FUNCTION = {  # of each kind of plug-in: the one whose arguments a config can se
     "datasets": "read",
     "features": "compute",
     "statistics": "",
+    "encoders": "build",
     "models": "build",
     "augment": "build",
     "adaptation": "build",
