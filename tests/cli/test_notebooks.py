@@ -124,6 +124,7 @@ def test_jupyterlab_opens_on_them(tmp_path):
     """`./run.sh notebooks` in a copy of the project: the server answers and shows both of each pair."""
     for folder in ("src", "configs", "notebooks"):
         shutil.copytree(REPOSITORY / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "*.ipynb"))
+    shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)  # by which a checkout is recognised
     quiet = {"JUPYTER_TOKEN": "word", "BROWSER": "true", "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}
     environment = os.environ | quiet | {"PYTHONPATH": str(tmp_path / "src")}
     with socket.socket() as free:

@@ -25,13 +25,11 @@ def inputs(config: Config, paths: Paths) -> dict[str, str]:
 def changed_content(config: Config, paths: Paths) -> str:
     """The first raw file whose content changed since the last run, found by checksums; "" if there is none.
 
-    `inputs` does not notice a file that was replaced by one with the same size and time. Remote files have versions.
+    `inputs` does not notice a file that was replaced by one with the same size and time.
     """
     from fakevoice.core.tables import read_table
     from fakevoice.data import audit
 
-    if data_url(config):
-        return ""
     hashes = read_table(paths.stage("prepare") / "raw.csv", ("file", "sha256"))
     return audit.changed_file(hashes, paths.raw)
 
@@ -67,8 +65,7 @@ def run(config: Config, paths: Paths) -> list[Path]:
         facts, fingerprints = audit.audit_clips(clips, paths.raw, config.sample_rate_hz)
     tables |= {"audit": facts, "errors": audit.check_audit(facts, config.on_error, folder / "errors.csv")}
     tables["duplicates"] = audit.check_duplicates(clips, facts)
-    hashed = clips.iloc[:0] if url else clips  # remote clips may not be on this disk
-    tables["raw"] = audit.hash_files(hashed, paths.raw)
+    tables["raw"] = audit.hash_files(clips, paths.raw)
     clips = clips.assign(duration_s=facts["duration_s"].to_numpy(), error=facts["error"].to_numpy())
     usable = ((clips["split"] == "test") | (clips["error"] == "")).to_numpy()  # a test row is never dropped
     for name, table in {**tables, "clips": clips[usable]}.items():
