@@ -320,7 +320,7 @@ def test_one_changed_object_is_downloaded_alone(server, competition, tmp_path, m
     assert run_pipeline(config, "prepare")
     assert server.fetched() == [name]
     changed = {file for file, content in prepared(config).items() if content != before[file]}
-    assert changed == {"audit.csv", "fingerprints.npy"}
+    assert changed == {"audit.csv", "fingerprints.npy", "raw.csv"}
 
 
 def test_a_deleted_download_makes_prepare_stale_and_comes_back(server, competition, tmp_path, monkeypatch):
