@@ -26,8 +26,8 @@ from fakevoice.core.config import Config, load_config
 from fakevoice.core.errors import ArtifactError, DataError, FakevoiceError
 from fakevoice.core.tables import CLIP_TEXT, read_table
 from fakevoice.core.tasks import targets
-from fakevoice.data.folds import make_channels, read_folds
-from fakevoice.data.groups import first_group
+from fakevoice.data.folds import read_folds
+from fakevoice.data.groups import first_group, make_channels
 from fakevoice.data.shortcuts import overlap_weights, recording_facts, scene_weights
 from fakevoice.ensemble.blend import STACK, Blend, cross_fit, fit_blend
 from fakevoice.ensemble.expected_score import Replays, replay_tests

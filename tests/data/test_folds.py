@@ -10,6 +10,7 @@ from fakevoice.core.config import load_config
 from fakevoice.core.errors import FoldsError
 from fakevoice.core.tables import write_table
 from fakevoice.data import audit, folds
+from fakevoice.data.groups import make_channels, make_groups
 from fakevoice.pipeline.stages import folds as stage
 
 RATE, N_FOLDS = 16_000, 3
@@ -47,13 +48,13 @@ def recordings() -> list[np.ndarray]:
 
 def test_random_recordings_do_not_become_one_group(recordings):
     clips = clips_with(["fake", "real"] * 100, [""] * 200)
-    groups = folds.make_groups(clips, fingerprints(recordings), NO_DUPLICATES, "known_or_derived")
+    groups = make_groups(clips, fingerprints(recordings), NO_DUPLICATES, "known_or_derived")
     assert groups.nunique() > 80 and groups.value_counts().max() < 20
 
 
 def test_many_random_fingerprints_do_not_become_one_group():
     points = np.random.default_rng(0).standard_normal((3000, 8)).astype(np.float32)
-    groups = folds.make_groups(clips_with(["a"] * 3000, [""] * 3000), points, NO_DUPLICATES, "known_or_derived")
+    groups = make_groups(clips_with(["a"] * 3000, [""] * 3000), points, NO_DUPLICATES, "known_or_derived")
     assert groups.value_counts().max() < 300
 
 
@@ -64,7 +65,7 @@ def test_a_recording_and_its_equalized_copy_share_a_group(recordings):
         for waveform in recordings
     ]
     clips = clips_with(["fake", "real"] * 200, [""] * 400)
-    groups = folds.make_groups(clips, fingerprints([*recordings, *copies]), NO_DUPLICATES, "known_or_derived")
+    groups = make_groups(clips, fingerprints([*recordings, *copies]), NO_DUPLICATES, "known_or_derived")
     together = groups.to_numpy()[:200] == groups.to_numpy()[200:]
     assert together.mean() > 0.4  # the nearest half is linked
     assert groups.value_counts().max() < 40
@@ -72,7 +73,7 @@ def test_a_recording_and_its_equalized_copy_share_a_group(recordings):
 
 def test_exact_copies_in_derived_groups_stay_together(recordings):
     clips = clips_with(["fake", "real"] * 110, [""] * 220)
-    groups = folds.make_groups(clips, fingerprints([*recordings, *recordings[:20]]), NO_DUPLICATES, "known_or_derived")
+    groups = make_groups(clips, fingerprints([*recordings, *recordings[:20]]), NO_DUPLICATES, "known_or_derived")
     assert (groups.to_numpy()[:20] == groups.to_numpy()[200:]).all()
 
 
@@ -80,7 +81,7 @@ def test_exact_copies_in_derived_groups_stay_together(recordings):
 def test_duplicates_always_share_a_group(how):
     duplicates = pd.DataFrame({"train_id": ["000", "004"], "split": "train", "id": ["005", "055"]})
     points = np.random.default_rng(0).standard_normal((60, 10)).astype(np.float32)
-    groups = folds.make_groups(CLIPS, points, duplicates, how)
+    groups = make_groups(CLIPS, points, duplicates, how)
     of = dict(zip(CLIPS["id"], groups, strict=True))
     assert of["000"] == of["005"] and of["004"] == of["055"]
 
@@ -89,7 +90,7 @@ def test_known_groups_are_kept_and_unknown_ones_derived():
     names = ["a"] * 5 + ["b"] * 5 + [""] * 20
     points = np.random.default_rng(0).standard_normal((30, 10)).astype(np.float32)
     points[29] = points[28]
-    groups = folds.make_groups(clips_with(["fake"] * 30, names), points, NO_DUPLICATES, "known_or_derived").tolist()
+    groups = make_groups(clips_with(["fake"] * 30, names), points, NO_DUPLICATES, "known_or_derived").tolist()
     assert len(set(groups[:5])) == len(set(groups[5:10])) == 1
     assert not set(groups[:10]) & set(groups[10:]) and groups[0] != groups[5]
     assert groups[28] == groups[29]
@@ -97,19 +98,19 @@ def test_known_groups_are_kept_and_unknown_ones_derived():
 
 def test_derived_folds_do_not_look_at_the_groups():
     points = np.random.default_rng(0).standard_normal((60, 10)).astype(np.float32)
-    derived = folds.make_groups(CLIPS, points, NO_DUPLICATES, "derived")
-    unnamed = folds.make_groups(CLIPS.assign(group=""), points, NO_DUPLICATES, "known_or_derived")
+    derived = make_groups(CLIPS, points, NO_DUPLICATES, "derived")
+    unnamed = make_groups(CLIPS.assign(group=""), points, NO_DUPLICATES, "known_or_derived")
     assert derived.tolist() == unnamed.tolist()
 
 
 def test_each_clip_alone_where_groups_do_not_matter():
-    groups = folds.make_groups(CLIPS, np.zeros((60, 10), np.float32), NO_DUPLICATES, "none")
+    groups = make_groups(CLIPS, np.zeros((60, 10), np.float32), NO_DUPLICATES, "none")
     assert groups.nunique() == len(CLIPS)
 
 
 @pytest.mark.parametrize("n_clips", [1, 2, 6])
 def test_few_clips_are_groups_of_their_own(n_clips):
-    groups = folds.make_groups(
+    groups = make_groups(
         clips_with(["fake"] * n_clips, [""] * n_clips), np.zeros((n_clips, 4)), NO_DUPLICATES, "known_or_derived"
     )
     assert groups.nunique() == n_clips
@@ -136,7 +137,7 @@ def recording_facts(n_channels: int, n_groups: int, n_clips: int = 2) -> tuple[p
 
 def test_groups_recorded_alike_become_one_channel():
     groups, points, truth = recording_facts(n_channels=12, n_groups=60)
-    channels = folds.make_channels(groups, points, N_FOLDS)
+    channels = make_channels(groups, points, N_FOLDS)
     assert channels.nunique() == 12
     assert (channels.groupby(truth).nunique() == 1).all()
 
@@ -149,7 +150,7 @@ def test_recordings_equalized_alike_become_one_channel(recordings):
         for waveform, k in zip(recordings[:65], microphone, strict=True)
     ]
     groups = pd.Series([f"g{i}" for i in range(65)])
-    channels = folds.make_channels(groups, fingerprints(heard), N_FOLDS).to_numpy()
+    channels = make_channels(groups, fingerprints(heard), N_FOLDS).to_numpy()
     pairs = rng.integers(65, size=(2000, 2))
     same_microphone, together = (x[pairs[:, 0]] == x[pairs[:, 1]] for x in (microphone, channels))
     assert together[same_microphone].mean() > 0.6 and together[~same_microphone].mean() < 0.1
@@ -158,29 +159,29 @@ def test_recordings_equalized_alike_become_one_channel(recordings):
 def test_channels_keep_groups_whole():
     groups, points, _ = recording_facts(n_channels=12, n_groups=60, n_clips=4)
     points[::4] = points[::4][::-1]  # a clip of each group sounds like another group's
-    channels = folds.make_channels(groups.set_axis(groups.index + 100), points, N_FOLDS)
+    channels = make_channels(groups.set_axis(groups.index + 100), points, N_FOLDS)
     assert (channels.groupby(groups.to_numpy()).nunique() == 1).all()
     assert channels.index.tolist() == [*range(100, 340)]
 
 
 def test_channels_do_not_depend_on_level_scale_or_chance():
     groups, points, _ = recording_facts(n_channels=12, n_groups=60)
-    first, second = (folds.make_channels(groups, points, N_FOLDS) for _ in range(2))
-    scaled = folds.make_channels(groups, 8 * points + np.arange(24, dtype=np.float32), N_FOLDS)
+    first, second = (make_channels(groups, points, N_FOLDS) for _ in range(2))
+    scaled = make_channels(groups, 8 * points + np.arange(24, dtype=np.float32), N_FOLDS)
     assert first.tolist() == second.tolist() == scaled.tolist()
 
 
 @pytest.mark.parametrize(("n_groups", "joined"), [(5, False), (59, False), (60, True)])
 def test_few_groups_are_channels_of_their_own(n_groups, joined):
     groups, points, _ = recording_facts(n_channels=5, n_groups=n_groups)
-    channels = folds.make_channels(groups, points, N_FOLDS)
+    channels = make_channels(groups, points, N_FOLDS)
     assert (channels.nunique() < n_groups) == joined
     assert joined or channels.equals(groups)
 
 
 def test_channels_that_lie_far_apart_are_no_warning():
     groups, points, truth = recording_facts(n_channels=2, n_groups=200)
-    channels = folds.make_channels(groups, points + 1e4 * truth[:, None].astype(np.float32), N_FOLDS)
+    channels = make_channels(groups, points + 1e4 * truth[:, None].astype(np.float32), N_FOLDS)
     assert (pd.Series(truth).groupby(channels).nunique() == 1).all()
 
 

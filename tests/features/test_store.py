@@ -5,15 +5,17 @@ import pickle
 import numpy as np
 import pytest
 
+from fakevoice.audio.preprocess import read_or_silence
 from fakevoice.audio.read import fix_length, read_audio
 from fakevoice.core import artifacts
 from fakevoice.core.artifacts import read_json
 from fakevoice.core.config import load_config
 from fakevoice.core.errors import ArtifactError
 from fakevoice.core.tables import CLIP_TEXT, read_table
-from fakevoice.features import store
 from fakevoice.features.extract import POOLED, extract, pooled_names
-from fakevoice.features.store import CachedFeature, feature_folders, read_or_silence
+from fakevoice.features.store import CachedFeature
+from fakevoice.pipeline import feature_shards
+from fakevoice.pipeline.feature_shards import feature_folders
 from fakevoice.pipeline.runner import run_pipeline
 
 EVERYTHING = {"mel", "mfcc", POOLED}
@@ -100,8 +102,10 @@ def test_other_scenes_are_other_folders(finished_run):
 def test_only_the_missing_shard_is_computed(finished_run, damageable, monkeypatch):
     (mel,) = damageable.paths.cache.glob("mel-*")
     (mel / "scenes-00001.npy").unlink()
-    computed, compute = [], store._compute_shard
-    monkeypatch.setattr(store, "_compute_shard", lambda shard: computed.append(shard.targets) or compute(shard))
+    computed, compute = [], feature_shards._compute_shard
+    monkeypatch.setattr(
+        feature_shards, "_compute_shard", lambda shard: computed.append(shard.targets) or compute(shard)
+    )
     assert run_pipeline(damageable.config, "features")
     assert [list(targets.values()) for targets in computed] == [[mel / "scenes-00001.npy"]]
     assert damageable.contents() == finished_run.contents()

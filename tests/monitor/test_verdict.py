@@ -246,7 +246,7 @@ def test_the_command(same_kind, by_telephone, tmp_path, capsys, kind):
 
 def test_texts_are_in_both_languages_and_used():
     source = Path(html_page.__file__).read_text() + Path(monitoring.__file__).read_text()
-    for key, said in html_page.monitor_texts().items():
+    for key, said in report_page.monitor_texts().items():
         assert set(said) == {"en", "ko"}, key
         assert key not in report_page.texts(), key
         section, _, name = key.partition(".")

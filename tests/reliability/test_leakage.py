@@ -21,8 +21,8 @@ from fakevoice.ensemble import evaluate, stacking
 from fakevoice.ensemble.blend import cross_fit, fit_blend
 from fakevoice.ensemble.stacker import fit_fold, load_boosters, predict_logits
 from fakevoice.ensemble.stacking import column_names
-from fakevoice.features import store
 from fakevoice.features.store import CachedFeature
+from fakevoice.pipeline import feature_shards
 from fakevoice.pipeline.runner import run_pipeline
 from fakevoice.scenes import draw
 from fakevoice.training import cross_validation, fold_trainer
@@ -96,13 +96,13 @@ def a_clip_in_two_folds(patch):
 
 
 def the_label_in_the_sound(patch):
-    right, hum = store.render_all, np.sin(np.arange(80_000) / 3).astype(np.float32)
+    right, hum = feature_shards.render_all, np.sin(np.arange(80_000) / 3).astype(np.float32)
 
     def render_all(rows, *rest):
         for waveform, state in zip(right(rows, *rest), rows["state"], strict=True):
             yield waveform + hum * ("fake" in state)
 
-    patch.setattr(store, "render_all", render_all)
+    patch.setattr(feature_shards, "render_all", render_all)
 
 
 def networks_that_train_on_all(patch):
