@@ -82,7 +82,7 @@ def test_how_every_command_is_tried_is_told():
     rows = re.findall(r"^\| (`.+?) \| (.+?) \| (.*?) \|$", TEXT[DOCS / "reference" / "tested.md"], flags=re.MULTILINE)
     told = [command for commands, _, _ in rows for command in re.findall(r"`([\w ]+)`", commands)]
     known = command_line._parser()._subparsers._group_actions[0].choices
-    assert sorted(told) == sorted([*known, "bench", "test"])
+    assert sorted(told) == sorted([*known, *documents.OF_THE_SCRIPT])
     for commands, _, files in rows:
         for file in re.findall(r"`(tests/[\w/]+\.py)`", files):
             text = (REPOSITORY / file).read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ import soundfile
 from fakevoice.cli import command_line
 from fakevoice.core import config as config_module
 from fakevoice.core.config import REPOSITORY
-from tests.support import documents
+from tests.support import documents, tiny_whisper
 
 README = documents.read(REPOSITORY / "README.md")
 RESULTS = documents.read(REPOSITORY / "RESULTS.md")
@@ -100,11 +100,12 @@ def test_what_the_reader_is_told_to_add_runs(tmp_path):
     for path, content in files.items():
         (tmp_path / path).write_text(content)
     write_competition(tmp_path / "data" / "mine")
+    tiny_whisper.write(tmp_path / "models" / "openai" / "whisper-base")
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "src"), "LOKY_MAX_CPU_COUNT": "1"}
     environment = {name: value for name, value in environment.items() if not name.startswith("FAKEVOICE_")}
     commands = [command for command in COMMANDS if command.partition("#")[0].split()[-1] in ("mine", "level")]
     typed = [documents.words(command) for command in commands]
-    assert [words[0] for words in typed] == ["doctor", "all", "bakeoff"]
+    assert [words[0] for words in typed] == ["fetch-models", "doctor", "all", "bakeoff"]
     shown = []
     for words in typed:
         words = [sys.executable, "-m", "fakevoice", *words, *QUICK]
@@ -112,7 +113,7 @@ def test_what_the_reader_is_told_to_add_runs(tmp_path):
         if words[3] != "doctor":  # which also judges the machine: only what it says of the data counts here
             assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
         shown.append(done.stdout)
-    assert re.search(r"^ok data +mine", shown[0], flags=re.MULTILINE), shown[0]
+    assert re.search(r"^ok data +mine", shown[1], flags=re.MULTILINE), shown[1]
     (submission,) = (tmp_path / "submissions").glob("mine-*.csv")
     assert list(pd.read_csv(submission)) == ["id", "fake", "real"]
     assert "without" in shown[2] and "difference" in shown[2]

@@ -71,16 +71,17 @@ def test_as_many_tests_as_asked_for_and_the_same_again():
     assert np.array_equal(found.scores, again.scores) and np.array_equal(found.errors, again.errors)
 
 
-def test_a_count_like_that_of_the_fold_that_sounds_otherwise_is_trusted_less():
+def hold_simulated(monkeypatch, pseudo_share: float) -> None:
+    """Give the simulated shares another weight in every count."""
+    monkeypatch.setattr(expected_score, "estimate_shares", partial(estimate_shares, pseudo_share=pseudo_share))
+
+
+def test_a_count_like_that_of_the_fold_that_sounds_otherwise_is_trusted_less(monkeypatch):
+    hold_simulated(monkeypatch, 0.3)
     too_real, too_fake = (replay(1.5, counted(*shares)) for shares in ((0.2, 0.5, 0.1, 0.2), (0.2, 0.1, 0.5, 0.2)))
     off = [(tests.errors @ COMBINATIONS)[:, 1].mean() for tests in (too_real, too_fake)]
     assert off[0] > 0.08 and abs(off[1]) < 0.06
     assert too_real.scores.mean() > too_fake.scores.mean() + 0.02
-
-
-def hold_simulated(monkeypatch, pseudo_share: float) -> None:
-    """Give the simulated shares another weight in every count."""
-    monkeypatch.setattr(expected_score, "estimate_shares", partial(estimate_shares, pseudo_share=pseudo_share))
 
 
 def test_a_count_is_believed_where_all_folds_sound_alike(monkeypatch):

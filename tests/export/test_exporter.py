@@ -399,7 +399,7 @@ def test_the_edge_preset_is_small_and_can_be_exported(name):
 
 
 def test_the_example_is_the_one_that_ships(exported):
-    shipped = plugins.PACKAGE / "templates" / "run_model.py"
+    shipped = plugins.PACKAGE / "export" / "example" / "run_model.py"
     assert (exported[0] / "run_model.py").read_bytes() == shipped.read_bytes()
     assert Plugin(name="lcnn") == load_config("voices", ["preset=edge"]).networks["lcnn"].model.model_copy(
         update={"args": {}}

@@ -76,12 +76,12 @@ def test_every_statistic_can_be_asked_for_at_once():
 
 
 def test_an_unknown_statistic_is_found_before_the_run():
-    with pytest.raises(ConfigError, match=r"no statistics/pich\.py; did you mean 'pitch'"):
+    with pytest.raises(ConfigError, match=r"no features/statistics/pich\.py; did you mean 'pitch'"):
         check_features(load_config("demo", ["statistics=[rhythm,pich]"]))
 
 
 @pytest.mark.parametrize(
-    "file", ["features/statistics/rhythm.py", "features/statistics/voicing.py", "audio/voicing.py"]
+    "file", ["features/statistics/rhythm.py", "features/statistics/voicing.py"]
 )
 def test_edited_statistics_are_pooled_anew_and_nothing_else(monkeypatch, tmp_path, file):
     before = feature_folders(tmp_path, CONFIG, {})
@@ -116,7 +116,7 @@ def test_impossible_arguments_are_found_before_the_run(word):
 
 
 def test_an_unknown_feature_is_found_before_the_run():
-    with pytest.raises(ConfigError, match=r"no features/loudness\.py"):
+    with pytest.raises(ConfigError, match=r"no features/frames/loudness\.py"):
         check_features(load_config("demo", ["features.loudness={}"]))
 
 
