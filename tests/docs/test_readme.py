@@ -116,7 +116,7 @@ def test_what_the_reader_is_told_to_add_runs(tmp_path):
     assert re.search(r"^ok data +mine", shown[1], flags=re.MULTILINE), shown[1]
     (submission,) = (tmp_path / "submissions").glob("mine-*.csv")
     assert list(pd.read_csv(submission)) == ["id", "fake", "real"]
-    assert "without" in shown[2] and "difference" in shown[2]
+    assert "without" in shown[3] and "difference" in shown[3]
 
 
 def write_competition(folder) -> None:

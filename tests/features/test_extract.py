@@ -80,9 +80,7 @@ def test_an_unknown_statistic_is_found_before_the_run():
         check_features(load_config("demo", ["statistics=[rhythm,pich]"]))
 
 
-@pytest.mark.parametrize(
-    "file", ["features/statistics/rhythm.py", "features/statistics/voicing.py"]
-)
+@pytest.mark.parametrize("file", ["features/statistics/rhythm.py", "features/statistics/voicing.py"])
 def test_edited_statistics_are_pooled_anew_and_nothing_else(monkeypatch, tmp_path, file):
     before = feature_folders(tmp_path, CONFIG, {})
     edit(monkeypatch, file)

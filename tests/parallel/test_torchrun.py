@@ -47,7 +47,7 @@ NETWORK = Network(
     feature="mel",
     model=Plugin(name="resnet", args={"width": 4}),
     augment=[Plugin(name="spec_augment")],
-    training=Training(n_epochs=3, batch_size=8, learning_rate=0.01, ema_decay=0.8),
+    training=Training(n_epochs=6, batch_size=8, learning_rate=0.01, ema_decay=0.8),
 )
 ADAPTING = NETWORK.model_copy(
     update={

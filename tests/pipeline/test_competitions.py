@@ -214,12 +214,12 @@ def test_length_bias(run, capsys):
         "networks.padded.model.args.width=4",
         "networks.five_seconds.model.args.width=4",
     ]
-    places, results = run("length_bias", *words, *quick("length_bias", n_epochs=4))
+    places, results = run("length_bias", *words, *quick("length_bias", n_epochs=10))
     assert re.search(r"warning: mel, .* alone tells fake in every fold \(AUC", capsys.readouterr().out)
     auc = {row["member"]: row["auc"] for row in results["members"]}
     assert auc["padded"] > 0.95 and auc["five_seconds"] < 0.75
     epochs = pd.DataFrame(results["epochs"])
-    assert epochs.groupby("network").size().to_dict() == {"five_seconds": 4, "padded": 4}
+    assert epochs.groupby("network").size().to_dict() == {"five_seconds": 10, "padded": 10}
     assert {"auc", "accuracy", "eer"} <= set(epochs) and epochs["auc"].between(0, 1).all()
     shortcuts = read_table(places.stage("folds") / "shortcuts.csv", ("shortcut", "label")).set_index("shortcut")["auc"]
     assert shortcuts["length"] > 0.95

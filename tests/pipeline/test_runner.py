@@ -77,10 +77,10 @@ EDITS = {  # file → the first stage that depends on its code
     "data/clip_tables.py": "prepare",
     "data/folds.py": "folds",
     "data/groups.py": "folds",
-    "audio/preprocess.py": "scenes",
     "scenes/draw.py": "scenes",
     "scenes/noise_bank.py": "scenes",
-    "scenes/render.py": "scenes",
+    "audio/preprocess.py": "features",
+    "scenes/render.py": "features",
     "features/extract.py": "features",
     "features/frames/mfcc.py": "features",
     "features/statistics/speech.py": "features",
@@ -201,10 +201,10 @@ def test_an_unknown_codec_stops_a_run_before_it_starts(finished_run, monkeypatch
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("measures=[auk]", "no metrics/auk.py; did you mean 'auc'"),
-        ("epoch_measures=[auk]", "no metrics/auk.py; did you mean 'auc'"),
-        ("statistics=[rythm]", "no statistics/rythm.py; did you mean 'rhythm'"),
-        ("networks.mel.model.name=resnet3", "no models/resnet3.py; did you mean 'resnet'"),
+        ("measures=[auk]", "no metrics/measures/auk.py; did you mean 'auc'"),
+        ("epoch_measures=[auk]", "no metrics/measures/auk.py; did you mean 'auc'"),
+        ("statistics=[rythm]", "no features/statistics/rythm.py; did you mean 'rhythm'"),
+        ("networks.mel.model.name=resnet3", "no training/models/resnet3.py; did you mean 'resnet'"),
         ("networks.mel.warm_start=demo/other/mel", "experiment=other"),
     ],
 )

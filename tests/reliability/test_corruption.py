@@ -41,7 +41,7 @@ def readers(name: str) -> tuple[str, ...]:
     """Stages that run again so that a file is read; none where only --verify looks at it."""
     parts = PurePosixPath(name).parts
     if parts[0] == "features_cache":
-        return ("scenes",) if parts[2].startswith("clips-") else ("features", "stack")
+        return ("features",) if parts[2].startswith("clips-") else ("features", "stack")
     if parts[0] != "runs" or parts[3] not in READER:
         return ()
     own = (parts[3],) if parts[-1] == "manifest.json" and len(parts) > 5 else ()  # of a fold

@@ -153,8 +153,7 @@ def _modules_of(kind: str, name: str, named: Mapping[str, Collection[str]]) -> l
         names = sorted(named[kind])
     else:
         names = [name]
-    folder = plugins.FOLDERS[kind].replace("/", ".")
-    return [f"{folder}.{name}" for name in names]
+    return [plugins.module_name(kind, name) for name in names]
 
 
 def _parse(source: bytes) -> Code:

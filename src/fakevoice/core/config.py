@@ -228,7 +228,7 @@ def _without_replaced(parent, child):
     The arguments of a plug-in belong to its function, and another one would refuse them.
     """
     for key in list(child):
-        if key in ("features", "networks"):
+        if key in ("features", "networks") and hasattr(child[key], "keys"):
             _drop_absent(parent.get(key) or {}, child[key])
         if not hasattr(parent.get(key), "keys"):
             continue
@@ -244,7 +244,7 @@ def _without_replaced(parent, child):
 
 def _drop_absent(parent, child) -> None:
     """Let a preset take out a feature or network that this config does not have."""
-    for name in [name for name in child or {} if child[name] is None and name not in parent]:
+    for name in [name for name in child if child[name] is None and name not in parent]:
         del child[name]
 
 

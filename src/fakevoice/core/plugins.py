@@ -46,10 +46,18 @@ def load(kind: str, name: str) -> ModuleType:
     Raises:
         ConfigError: there is no such file; the message lists the valid names.
     """
+    return importlib.import_module(f"fakevoice.{module_name(kind, name)}")
+
+
+def module_name(kind: str, name: str) -> str:
+    """Dotted name of a plug-in below the package, e.g. ``features.frames.mel``.
+
+    Raises:
+        ConfigError: there is no such file; the message lists the valid names.
+    """
     if name not in names(kind):
         raise ConfigError(f"no {FOLDERS[kind]}/{name}.py; {nearest(name, names(kind))}")
-    folder = FOLDERS[kind].replace("/", ".")
-    return importlib.import_module(f"fakevoice.{folder}.{name}")
+    return f"{FOLDERS[kind]}/{name}".replace("/", ".")
 
 
 def check_args(function: Callable, args: dict[str, Any], where: str) -> None:
