@@ -19,7 +19,7 @@ for module in pkgutil.walk_packages(fakevoice.__path__, "fakevoice."):
 """
 COMMANDS = """
 import fakevoice.serve.app  # which ./run.sh serve starts
-from fakevoice.cli import main
+from fakevoice.cli.command_line import main
 for words in {commands}:
     assert main(words) == 0, words
 """
@@ -46,10 +46,10 @@ CLIENTS = {
     "s3fs": set(),
     "smtplib": set(),
     "socket": {"parallel/torchrun", "serve/app"},  # the name of this machine; a port of it
-    "timm": {"training/models/timm_backbone"},  # pretrained=true
+    "timm": {"training/fold_trainer", "training/models/timm_backbone"},  # SyncBatchNorm; pretrained=true
     "torch.hub": set(),
-    "transformers": {"training/models/wav2vec2"},  # checkpoint=NAME
-    "urllib": {"guards", "remote"},  # parts of an address, which ask nobody
+    "transformers": {"core/third_party", "features/encoders/transformers"},  # from folders
+    "urllib": {"core/remote", "serve/access"},  # parts of an address, which ask nobody
     "urllib3": set(),
     "webbrowser": set(),
     "xmlrpc": set(),
