@@ -6,6 +6,7 @@
 - `library_caches`: writable cache folders for Numba and Matplotlib
 - `plugins`: plug-ins by file name; `code_hash`: hashes of the code that an artifact depends on
 - `artifacts`, `tables`, `locks`: atomic files with checksums, CSV tables, locks between processes
+- `random`: named random streams
 - `tasks`: what multi-label, binary and multi-class tasks mean for targets and probabilities
 - `progress`: progress bars; `models`: pretrained models on disk; `third_party`: imports that need preparation
 """

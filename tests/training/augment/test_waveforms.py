@@ -99,7 +99,7 @@ def test_noises_are_those_that_are_named_or_all(monkeypatch, named):
 
 
 def test_an_unknown_noise_is_refused_at_the_start():
-    with pytest.raises(ConfigError, match=r"no noises/rains\.py; did you mean 'rain'"):
+    with pytest.raises(ConfigError, match=r"no audio/synthesis/noises/rains\.py; did you mean 'rain'"):
         plugins.load("augment", "noise").build(RATE_HZ, noises=["hum", "rains"])
 
 

@@ -13,7 +13,7 @@ def build(
     hidden: Annotated[int, Field(ge=0, le=65536)] = 0,
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
 ) -> nn.Module:
-    """Logits as a linear function of all bands and frames.
+    """Logits as a linear function of all bands and frames; on 2,560 bands of one frame it has 5,122 parameters.
 
     Args:
         shape: (n_bands, n_frames).
@@ -27,6 +27,4 @@ def build(
     layers: list[nn.Module] = [nn.Flatten(), nn.Dropout(dropout)]
     if hidden:
         layers += [nn.Linear(n_inputs, hidden), nn.GELU(), nn.Dropout(dropout)]
-    last = nn.Linear(hidden or n_inputs, n_outputs)
-    nn.init.zeros_(last.weight)
-    return nn.Sequential(*layers, last)
+    return nn.Sequential(*layers, nn.Linear(hidden or n_inputs, n_outputs))
