@@ -66,6 +66,7 @@ def test_other_scenes_are_not_subtracted(at_home):
     assert compare({"a": run, "b": other})["difference"].isna().all()
 
 
+@pytest.mark.slow
 def test_the_command_runs_each_variant_once(damageable, capsys, monkeypatch):
     words = [*damageable.overrides, *STUDY]
     assert main(["bakeoff", "size", "--config", "demo", *words]) == 0

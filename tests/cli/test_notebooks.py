@@ -186,6 +186,7 @@ def forget_unlabeled(run) -> None:
         write_table(folder / f"{name}.csv", table[table["split"] != "unlabeled"])
 
 
+@pytest.mark.slow
 def test_domain_gap_without_unlabeled_clips(damageable, monkeypatch, tmp_path):
     forget_unlabeled(damageable)
     seal(damageable.paths, "prepare", "scenes")

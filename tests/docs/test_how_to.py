@@ -66,6 +66,7 @@ def write_recordings(folder: Path, names: list[str]) -> None:
         soundfile.write(path, rng.normal(0, 0.1, 8_000), 16_000)
 
 
+@pytest.mark.slow
 def test_how_to_use_own_data_comes_true(project, damageable):
     animals = ("bird", "cat", "dog")
     sorted_by_class = [f"{animal}/{index}.wav" for animal in animals for index in range(8)]

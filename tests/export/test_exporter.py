@@ -269,6 +269,7 @@ def test_the_spectrum_is_that_of_the_features(n_fft, hop_length, n_samples):
     assert np.abs(power - expected).max() < 1e-5 * expected.max()
 
 
+@pytest.mark.slow
 def test_features_that_take_tensors_can_be_exported():
     """All of them in one file, each read by a network of its own; and the same file again."""
     given = ", ".join(f"{name}: {{feature: {name}, model: {{name: mlp}}}}" for name in TENSORS)

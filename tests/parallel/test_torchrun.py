@@ -47,7 +47,7 @@ NETWORK = Network(
     feature="mel",
     model=Plugin(name="resnet", args={"width": 4}),
     augment=[Plugin(name="spec_augment")],
-    training=Training(n_epochs=6, batch_size=8, learning_rate=0.01, ema_decay=0.8),
+    training=Training(n_epochs=3, batch_size=8, learning_rate=0.01, ema_decay=0.8),
 )
 ADAPTING = NETWORK.model_copy(
     update={
@@ -232,7 +232,8 @@ def test_the_mean_gradient_of_two_ranks_is_that_of_one_process_on_the_same_batch
 def test_two_ranks_learn_what_one_process_learns(trained):
     logits = [logits_of(trained, name)[:, 1] for name in ("whole", "alone")]
     for values in logits:
-        assert values[TARGET[:, 1] == 1].mean() > values[TARGET[:, 1] == 0].mean() + 0.2
+        ones, zeros = (values[TARGET[:, 1] == label] for label in (1, 0))
+        assert np.mean(ones[:, None] > zeros) > 0.8  # AUC
 
 
 def logits_of(folder: Path, name: str) -> np.ndarray:

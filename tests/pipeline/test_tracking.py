@@ -184,6 +184,7 @@ def test_an_experiment_that_was_deleted_comes_back(changeable, finished_run):
     assert len(changeable.runs()) == 1
 
 
+@pytest.mark.slow
 @needs_mlflow
 def test_alone_it_calls_nobody_and_says_nothing(changeable, finished_run, tmp_path):
     environment = {name: value for name, value in os.environ.items() if name not in BUILD_MACHINE}

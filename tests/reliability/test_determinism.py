@@ -53,6 +53,7 @@ def differing(run, other) -> list[str]:
     return sorted(name for name in {*here, *there} if here.get(name) != there.get(name))
 
 
+@pytest.mark.slow
 def test_odd_surroundings_change_no_byte(finished_run, far, tmp_path):
     """Another home, hash seed, locale, time zone, width of the terminal, umask and number of threads, all at once."""
     make(far, tmp_path, [], LOKY_MAX_CPU_COUNT="1")

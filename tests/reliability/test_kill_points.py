@@ -29,6 +29,7 @@ def points_struck(folder: Path, *words: str) -> dict[str, int]:
     return {fault: int(n_points) for fault, n_points in found}
 
 
+@pytest.mark.slow
 def test_struck_here_and_there(tmp_path):
     points = points_struck(tmp_path, "--stages", "prepare", "folds", "--fault", *ALL, "--every", "160")
     assert points.keys() == {*ALL} and min(points.values()) >= 2

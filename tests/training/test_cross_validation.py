@@ -21,11 +21,11 @@ def test_the_shipped_networks_can_be_built(finished_run):
 
 
 def test_every_rank_needs_a_batch_to_normalise(finished_run, monkeypatch):
-    config = load_config("demo", [*finished_run.overrides, "networks.mfcc.training.batch_size=5"])
+    config = load_config("demo", [*finished_run.overrides, "networks.mfcc.training.batch_size=6"])
     monkeypatch.setattr(cross_validation.torchrun, "count", lambda: 2)
     check_networks(config, SHAPES)
-    monkeypatch.setattr(cross_validation.torchrun, "count", lambda: 3)
-    with pytest.raises(ConfigError, match=r"mfcc\.training\.batch_size: at least 6, 2 clips for each rank"):
+    monkeypatch.setattr(cross_validation.torchrun, "count", lambda: 4)
+    with pytest.raises(ConfigError, match=r"mfcc\.training\.batch_size: a multiple of 4 ranks, 2 clips or more"):
         check_networks(config, SHAPES)
 
 

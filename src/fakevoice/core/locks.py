@@ -12,15 +12,19 @@ WAIT_S = 30.0  # for others who are writing a file, which takes a moment
 
 
 @contextlib.contextmanager
-def file_lock(path: Path, wait_s: float = WAIT_S) -> Iterator[None]:
-    """Read a file that several runs share and write it anew, while no other process does.
+def file_lock(path: Path, wait_s: float | None = None) -> Iterator[None]:
+    """Read a file that several runs share and write it again, while no other process does.
+
+    Args:
+        wait_s: for other processes; `WAIT_S` if None.
 
     Raises:
         ArtifactError: the folder cannot be written.
-        LockedError: another process has been at it for `wait_s`.
+        LockedError: another process has held the lock for so long.
     """
     from filelock import FileLock, Timeout
 
+    wait_s = WAIT_S if wait_s is None else wait_s
     held = FileLock(path.with_name(f".lock-{path.name}"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
