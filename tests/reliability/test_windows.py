@@ -17,7 +17,8 @@ def run(*words: str, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-W", "error", SCRIPT, *words], env=known, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("stage", ["features", pytest.param("all", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["features", "all"])
 def test_stages_run_without_posix(tmp_path, stage):
     done = run(stage, "--config", "demo", *TINY, FAKEVOICE_HOME=str(tmp_path))
     assert done.returncode == 0, done.stderr

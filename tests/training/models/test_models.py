@@ -19,7 +19,8 @@ models = pytest.mark.parametrize("name", NAMES)
 SHAPES = [(64, 80), (40, 157)]
 WAVEFORMS = [(1, 4000), (1, 7001)]  # what networks with a front end of their own are given
 HEARS_SAMPLES = {"aasist", "rawnet", "wav2vec2"}
-COUNTED_ON = {"ann": (64, 188), "lcnn": (60, 80), "linear": (2560, 1), "mlp": (13, 9)}  # whose size depends on the picture
+# models whose size depends on the picture
+COUNTED_ON = {"ann": (64, 188), "lcnn": (60, 80), "linear": (2560, 1), "mlp": (13, 9)}
 PEERS = ["ann", "cnn", "lcnn", "mlp", "resblock", "resnet2"]
 
 
