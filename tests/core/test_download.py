@@ -121,7 +121,7 @@ def test_a_damaged_file_is_downloaded_again(store, tmp_path):
     (folder / "a.wav").write_bytes(b"so")
     assert [name for name, *_ in downloaded(folder)] == ["b.wav"]
     assert contents(download(tmp_path, URL, 1)) == {"a.wav": b"sound", "b.wav": b"b"}
-    assert store.read == ["a.wav", "b.wav", "a.wav"]
+    assert sorted(store.read[:2]) == ["a.wav", "b.wav"] and store.read[2:] == ["a.wav"]  # in parallel at first
 
 
 @pytest.mark.parametrize("now", [b"longer than it was", b"short", b""])

@@ -91,6 +91,7 @@ def test_how_to_extend_voices_is_sound(project):
     assert config.competition == "calls" and config.scenes.container == "mp3" and "mel" in config.networks
 
 
+@pytest.mark.slow
 def test_how_to_add_a_network_comes_true(project, damageable):
     words = [word for word in damageable.overrides if not word.startswith("networks.")]
     words += ["networks.mel=null", "networks.mfcc=null", "networks.tdnn.training={n_epochs: 1, batch_size: 16}"]

@@ -197,5 +197,5 @@ def test_whisper_itself(name):
     if not (MODELS / name).is_dir():
         pytest.skip(f"needs {name} in FAKEVOICE_MODELS")
     waveform = np.random.default_rng(0).normal(0, 0.05, (1, 5 * RATE_HZ)).astype(np.float32)
-    values = embed.embed(waveform, RATE_HZ, arguments(Path(f"openai/{name}")))
+    values = embed.embed(waveform, RATE_HZ, arguments(MODELS / name))
     assert np.isfinite(values).all() and values.std() > 0.1
