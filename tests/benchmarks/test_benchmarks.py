@@ -112,6 +112,7 @@ def test_something_to_do_is_no_start(measured, bench, monkeypatch):
         bench["start"].heavy_after_all(run)
 
 
+@pytest.mark.slow
 def test_other_features_than_librosas_are_refused(measured, bench, monkeypatch):
     features = bench["features"]
     config = features.load_config("voices", features.WORDS)
@@ -128,6 +129,7 @@ def test_a_missing_extra_is_said(measured, bench, monkeypatch):
         bench["runtime_onnx"].measure(measured.work, True)
 
 
+@pytest.mark.slow
 def test_other_logits_of_onnx_are_refused(measured, bench, monkeypatch):
     onnx = bench["runtime_onnx"]
     trace, as_onnx = onnx.trace, onnx.as_onnx

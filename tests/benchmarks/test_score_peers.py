@@ -18,6 +18,8 @@ from fakevoice.ensemble.blend import fit_blend
 from fakevoice.ensemble.evaluate import scored_rows
 from fakevoice.training.cross_validation import check_networks
 
+pytestmark = pytest.mark.slow
+
 _spec = importlib.util.spec_from_file_location("score_peers", REPOSITORY / "benchmarks" / "score_peers.py")
 score_peers = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(score_peers)

@@ -208,6 +208,7 @@ def test_asvspoof2019_la(run, tmp_path):
     assert (clips.loc[clips["split"] == "test", "label"] == "").all()  # the truth is for measuring alone
 
 
+@pytest.mark.slow
 def test_length_bias(run, capsys):
     words = [
         "dataset.args.n_clips=40",

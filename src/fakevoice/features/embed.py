@@ -4,6 +4,7 @@ features:
   whisper: {encoder: transformers, checkpoint: openai/whisper-base, layers: [3, 4]}
 """
 
+import inspect
 import json
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 from fakevoice.audio.read import resample
 from fakevoice.core import plugins
 from fakevoice.core.config import Config
-from fakevoice.core.errors import FakevoiceError
+from fakevoice.core.errors import ConfigError, FakevoiceError
 from fakevoice.core.models import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:  # torch takes longer to import than most features take
@@ -57,14 +58,20 @@ def load_encoder(n_samples: int, args: dict[str, Any], device: str = "cpu") -> "
     return _load(n_samples, json.dumps(args, sort_keys=True), device)
 
 
-def check_args(name: str, args: dict[str, Any]) -> None:
-    """Check the arguments of a feature that names an encoder.
+def check_encoder(name: str, args: dict[str, Any]) -> None:
+    """Check the arguments of a feature that names an encoder, and that its model is on the disk.
 
     Raises:
-        ConfigError: an unknown encoder, or an unknown or impossible argument.
+        ConfigError: an unknown encoder, an unknown or impossible argument, or a missing model.
     """
     encoder, own = _split(args)
-    plugins.check_args(plugins.load("encoders", encoder).build, own, f"features.{name}")
+    build = plugins.load("encoders", encoder).build
+    plugins.check_args(build, own, f"features.{name}")
+    try:
+        inspect.signature(build).bind(0, **own)
+    except TypeError as error:  # an argument without a default
+        raise ConfigError(f"features.{name}: {error}") from error
+    weight_files(args)
 
 
 def weight_files(args: dict[str, Any]) -> list[Path]:

@@ -141,7 +141,7 @@ def check_features(config: Config) -> dict[str, tuple[int, ...]]:
     """
     for name, args in config.features.items():
         if embed.is_encoder(args):
-            embed.check_args(name, args)
+            embed.check_encoder(name, args)
         else:
             plugins.check_args(plugins.load("features", name).compute, args, f"features.{name}")
     arrays = extract(np.zeros(config.n_samples, np.float32), config, [*config.features, POOLED])

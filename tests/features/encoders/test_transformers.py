@@ -181,6 +181,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path, checkpoints, waveforms, damage)
     ("args", "message"),
     [
         ({"encoder": "transformer"}, "no features/encoders/transformer.py; did you mean 'transformers'"),
+        ({"encoder": "transformers", "layers": [1]}, r"features\.x: missing a required argument: 'checkpoint'"),
         ({"encoder": "transformers", "layer": [1]}, "unknown key 'layer'; did you mean 'layers'"),
         ({"encoder": "transformers", "layers": []}, r"features\.x\.layers"),
         ({"encoder": "transformers", "layers": [-1]}, r"features\.x\.layers"),
@@ -189,7 +190,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path, checkpoints, waveforms, damage)
 )
 def test_wrong_arguments_are_named(args, message):
     with pytest.raises(ConfigError, match=message):
-        embed.check_args("x", args)
+        embed.check_encoder("x", args)
 
 
 @pytest.mark.parametrize("name", ["whisper-tiny.en", "whisper-base"])
