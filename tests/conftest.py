@@ -95,9 +95,10 @@ def one_thread():
 
 @pytest.fixture(scope="session", autouse=True)
 def models(tmp_path_factory) -> Iterator[Path]:
-    """A folder of models that holds a tiny Whisper under the name of the one that configs use."""
+    """A folder of models that holds tiny random encoders under the names that configs use."""
     folder = tmp_path_factory.mktemp("models")
-    tiny_whisper.write(folder / "openai" / "whisper-base")
+    for name in tiny_whisper.NAMES:
+        tiny_whisper.write(folder / "openai" / name)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("FAKEVOICE_MODELS", str(folder))
         yield folder

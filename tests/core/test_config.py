@@ -50,8 +50,8 @@ def test_presets_change_the_size_and_words_come_on_top(preset):
 def test_null_takes_a_part_of_the_parent_out(tmp_path):
     child = tmp_path / "child.yaml"
     child.write_text(
-        "extends: voices\nnetworks: {mfcc: null, probe: null}\npooled: [mel]\n"
-        "features: {mfcc: null, whisper: null, mel: {fmax_hz: null}}\n"
+        "extends: voices\nnetworks: {mfcc: null, probe: null, probe_tiny: null}\npooled: [mel]\n"
+        "features: {mfcc: null, whisper: null, whisper_tiny: null, mel: {fmax_hz: null}}\n"
     )
     config = load_config(str(child))
     assert list(config.networks) == list(config.features) == ["mel"]

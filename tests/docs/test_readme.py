@@ -100,7 +100,8 @@ def test_what_the_reader_is_told_to_add_runs(tmp_path):
     for path, content in files.items():
         (tmp_path / path).write_text(content)
     write_competition(tmp_path / "data" / "mine")
-    tiny_whisper.write(tmp_path / "models" / "openai" / "whisper-base")
+    for name in tiny_whisper.NAMES:
+        tiny_whisper.write(tmp_path / "models" / "openai" / name)
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "src"), "LOKY_MAX_CPU_COUNT": "1"}
     environment = {name: value for name, value in environment.items() if not name.startswith("FAKEVOICE_")}
     commands = [command for command in COMMANDS if command.partition("#")[0].split()[-1] in ("mine", "level")]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+NAMES = ["whisper-base", "whisper-tiny.en"]  # those of configs/voices.yaml
 N_MELS, N_CHANNELS, N_LAYERS, N_POSITIONS = 80, 32, 6, 1500
 CONFIG = {
     "architectures": ["WhisperModel"],

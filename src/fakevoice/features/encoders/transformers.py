@@ -28,7 +28,7 @@ from fakevoice.core.third_party import import_transformers, quiet
 
 WEIGHTS = "model.safetensors"
 KNOWN = {  # start of a checkpoint's name → licence, and what it was trained on
-    "openai/whisper": ("MIT", "680,000 hours of transcribed audio from the web"),
+    "openai/whisper": ("MIT", "680,000 hours of transcribed audio from the web (models named .en on its English part)"),
 }
 FILES = ("config.json", "preprocessor_config.json", WEIGHTS)
 UNUSED = ("decoder.", "masked_spec_embed")  # parts of a checkpoint without which the encoder is complete
