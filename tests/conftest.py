@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +84,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("slow"):
                 item.add_marker(pytest.mark.skip(reason="takes long: ./run.sh test --slow runs it"))
+    items.sort(key=_rank_of_file(items))
+
+
+def _rank_of_file(items: list[pytest.Item]) -> Callable[[pytest.Item], int]:
+    """One file makes the finished run while other workers run what does not need it, instead of waiting for it."""
+    need_run = list(dict.fromkeys(item.path for item in items if "finished_run" in item.fixturenames))
+
+    def rank(item: pytest.Item) -> int:
+        if item.path not in need_run:
+            return 1
+        return 0 if item.path == need_run[0] else 2
+
+    return rank
 
 
 @pytest.fixture(scope="session", autouse=True)
