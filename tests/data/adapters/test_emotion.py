@@ -1,6 +1,7 @@
 import os
 import shutil
 import subprocess
+import unicodedata
 import wave
 
 import numpy as np
@@ -53,6 +54,34 @@ def test_label_by_number_and_group_by_actor(tmp_path):
     assert clips.loc["actor002_007", "label"] == "happiness"
 
 
+def test_the_official_folders_are_read_with_gaps_in_the_numbers(tmp_path):
+    touch(tmp_path, "0~9/000/movie/024.wav", "0~9/000/movie/350.wav", "10~19/012/movie/051.wav")
+    touch(tmp_path, "0~9/000/picture/024.jpg", "10~19/012/picture/051.jpg")
+    clips = emotion.read(tmp_path).set_index("id")
+    assert clips["label"].to_dict() == {
+        "actor000_024": "happiness",
+        "actor000_350": "sadness",
+        "actor012_051": "surprise",
+    }
+    assert clips["group"].tolist() == ["actor000", "actor000", "actor012"]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_flattened_korean_names_are_read_with_and_without_spaces(tmp_path, form):
+    names = ["1번연기자_001.wav", "a/1번 연기자_077.wav", "12번 연기자 _ 151.wav"]
+    touch(tmp_path, *(unicodedata.normalize(form, name) for name in names))
+    clips = emotion.read(tmp_path).set_index("id")
+    assert clips["label"].to_dict() == {"actor1_001": "happiness", "actor12_151": "fear", "actor1_077": "surprise"}
+    assert clips["group"].to_dict() == {"actor1_001": "actor1", "actor12_151": "actor12", "actor1_077": "actor1"}
+
+
+def test_videos_of_the_official_folders_become_audio(tmp_path, ffmpeg):
+    touch(tmp_path, "0~9/000/movie/024.mp4", "0~9/000/picture/024.jpg", "1번 연기자_060.mp4")
+    emotion.make(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "audio").iterdir()) == ["actor000_024.wav", "actor1_060.wav"]
+    assert emotion.read(tmp_path)["label"].tolist() == ["happiness", "surprise"]
+
+
 def test_clips_to_predict_have_any_name(tmp_path):
     touch(
         tmp_path, "actor001_001.wav", "test/x.wav", "test/deep/actor.ogg", "audio/test/y.wav", "audio/actor001_002.wav"
@@ -68,7 +97,7 @@ def test_clips_to_predict_have_any_name(tmp_path):
 @pytest.mark.parametrize("name", ["actor001_000.wav", "actor001_351.wav", "actor_1.wav", "a_1.wav", "actor001/x/1.wav"])
 def test_names_that_tell_no_emotion(tmp_path, name):
     touch(tmp_path, "actor001_001.wav", name)
-    with pytest.raises(DataError, match=rf"1 names are not actorNNN_MMM.*1 to 350: {name}; rename"):
+    with pytest.raises(DataError, match=rf"1 names do not give an actor and an emotion.*1 to 350: {name}; rename"):
         emotion.read(tmp_path)
 
 
@@ -138,7 +167,7 @@ def test_what_a_killed_run_left_is_removed(tmp_path, ffmpeg):
 @pytest.mark.parametrize(
     ("names", "what"),
     [
-        (["actor001_400.mp4"], r"1 names are not actorNNN_MMM.*actor001_400\.mp4"),
+        (["actor001_400.mp4"], r"1 names do not give an actor and an emotion.*actor001_400\.mp4"),
         (["actor001_001.mp4", "actor001_001.mkv"], r"actor001_001\.mkv, actor001_001\.mp4 are the same clips"),
         (["test/a/b.mp4", "test/a_b.mp4"], r"test/a/b\.mp4, test/a_b\.mp4 are the same clips"),
     ],

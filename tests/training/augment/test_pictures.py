@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from albumentations import Compose
 
+from fakevoice.audio import spectrum
 from fakevoice.core import plugins
+from fakevoice.core.config import config_names, load_config
+from fakevoice.training.augment import shift
 
 SHAPE = (64, 157)
 PICTURE = np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32) + 3
@@ -39,6 +42,44 @@ def test_shift_moves_by_no_more_than_told(time, frequency, limits, seed):
     moved = augmented("shift", dot, seed, max_time_fraction=time, max_frequency_fraction=frequency)
     row, column = np.unravel_index(moved.argmax(), moved.shape)
     assert abs(row - 50) <= limits[0] and abs(column - 100) <= limits[1]
+
+
+def network_shapes() -> list:
+    """Every (n_bands, n_frames) that a network of a shipped config reads; all but the two smallest are slow."""
+    shapes = {(40, 63)}
+    for name in config_names():
+        config = load_config(name)
+        n_frames = spectrum.n_frames(config.n_samples, config.spectrogram.hop_length)
+        for network in config.networks.values():
+            args = config.features[network.feature]
+            n_bands = args.get("n_mfcc") or args.get("n_lfcc") or args.get("n_mels")
+            if n_bands and "encoder" not in args:
+                shapes.add((n_bands * (1 + args.get("deltas", 0)), n_frames))
+    by_size = sorted(shapes, key=np.prod)
+    return by_size[:2] + [pytest.param(shape, marks=pytest.mark.slow) for shape in by_size[2:]]
+
+
+@pytest.mark.parametrize("shape", network_shapes(), ids=str)
+def test_shift_moves_half_of_the_clips_uniformly_at_every_shape_of_the_configs(shape):
+    compose = Compose([plugins.load("augment", "shift").build(shape)])
+    compose.set_random_seed(0)
+    picture = np.ones((*shape, 1), np.float32)
+    moved = []
+    for _ in range(2000):
+        result = compose(image=picture)["image"][:, :, 0]
+        if not np.array_equal(result, picture[:, :, 0]):
+            moved.append([1 - result.max(axis=1).mean(), 1 - result.max(axis=0).mean()])
+    assert 0.46 < len(moved) / 2000 < 0.54  # three standard deviations
+    np.testing.assert_allclose(np.mean(moved, axis=0), 0.01, atol=0.001)  # half of .02 of bands and of frames
+    np.testing.assert_allclose(np.max(moved, axis=0), 0.02, atol=0.0005)
+
+
+def test_shift_interpolates_linearly_between_pixels():
+    ramp = np.arange(1.0, 6.0, dtype=np.float32)[:, None] * np.ones((1, 7), np.float32)
+    np.testing.assert_allclose(shift._shifted(ramp, 0, 1.25)[:, 0], [0, 0.75, 1.75, 2.75, 3.75])
+    np.testing.assert_allclose(shift._shifted(ramp, 0, -1.25)[:, 0], [2.25, 3.25, 4.25, 3.75, 0])
+    np.testing.assert_allclose(shift._shifted(ramp, 1, 0.0), ramp)
+    assert not shift._shifted(ramp, 1, 8.5).any()
 
 
 def hole(picture: np.ndarray, erased: np.ndarray) -> tuple[int, int, int, int]:

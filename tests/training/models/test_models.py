@@ -21,6 +21,7 @@ WAVEFORMS = [(1, 4000), (1, 7001)]  # what networks with a front end of their ow
 HEARS_SAMPLES = {"aasist", "rawnet", "wav2vec2"}
 # models whose size depends on the picture
 COUNTED_ON = {"ann": (64, 188), "lcnn": (60, 80), "linear": (2560, 1), "mlp": (13, 9)}
+PLAIN = {"norm": False, "pooling": "flatten"}
 PEERS = ["ann", "cnn", "lcnn", "mlp", "resblock", "resnet2"]
 
 
@@ -155,16 +156,20 @@ def test_as_many_parameters_as_it_says(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "args", "n"),
+    ("name", "shape", "n_outputs", "args", "n"),
     [
-        ("cnn", (64, 188), {"n_blocks": 2, "kernel": 5}, 60_770),
-        ("lcnn", (60, 80), {"pooling": "lstm"}, 356_418),
-        ("aasist", (1, 80_000), {}, 297_866),  # as published
-        ("aasist", (1, 80_000), {"widths": [32, 24]}, 85_306),  # and its light form
+        ("cnn", (64, 188), 2, {"n_blocks": 2, "kernel": 5}, 60_770),
+        ("cnn", (3 * 128, 128), 2, {**PLAIN, "n_channels": 3, "widths": [256]}, 8_482_626),
+        ("cnn", (64, 188), 1, {**PLAIN, "n_blocks": 2, "kernel": 5, "widths": [1024, 512, 256]}, 49_992_577),
+        ("ann", (64, 188), 1, {"norm": False}, 12_978_177),
+        ("lcnn", (60, 80), 2, {"pooling": "lstm"}, 356_418),
+        ("aasist", (1, 80_000), 2, {}, 297_866),  # as published
+        ("aasist", (1, 80_000), 2, {"widths": [32, 24]}, 85_306),  # and its light form
     ],
 )
-def test_variants_have_as_many_parameters_as_it_says(name, shape, args, n):
-    assert n_parameters(build(name, shape, **args)) == n
+def test_variants_have_as_many_parameters_as_it_says(name, shape, n_outputs, args, n):
+    with torch.device("meta"):  # counts without allocating the weights
+        assert n_parameters(plugins.load("models", name).build(shape, n_outputs, **args)) == n
     assert f"{n:,}" in plugins.load("models", name).build.__doc__
 
 
@@ -269,6 +274,27 @@ def test_a_kernel_keeps_the_size_of_the_picture():
             layer.register_forward_hook(lambda layer, inputs, output: sizes.append(output.shape[2:]))
     assert model(pictures(2, (64, 188))).shape == (2, 2)
     assert [tuple(size) for size in sizes] == [(64, 188), (32, 94)]
+
+
+def test_the_picture_network_of_the_source_is_reproduced_layer_by_layer():
+    """Three convolutions with pooling, the flattened picture, a dense layer: the same logits from the same weights."""
+    ours = build("cnn", (3 * 16, 16), n_channels=3, width=4, widths=[8], norm=False, pooling="flatten").eval()
+    source = torch.nn.Sequential(
+        *(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.MaxPool2d(2)),
+        *(torch.nn.Conv2d(4, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.MaxPool2d(2)),
+        *(torch.nn.Conv2d(8, 16, 3, padding=1), torch.nn.ReLU(), torch.nn.MaxPool2d(2)),
+        *(torch.nn.Flatten(), torch.nn.Linear(16 * 2 * 2, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2)),
+    )
+    source.load_state_dict(dict(zip(source.state_dict(), ours.state_dict().values(), strict=True)))
+    picture = torch.randn(2, 3, 16, 16)  # red, green, blue
+    torch.testing.assert_close(ours(picture.reshape(2, 1, 48, 16)), source(picture))
+
+
+def test_flattened_pictures_have_one_shape_and_bands_fill_the_channels():
+    with pytest.raises(ConfigError, match=r"built for \(8, 9\) pixels, not \(8, 10\): use pooling=mean"):
+        build("cnn", (8, 9), pooling="flatten")(pictures(2, (8, 10)))
+    with pytest.raises(ConfigError, match="64 bands cannot be divided into n_channels=3"):
+        build("cnn", (64, 9), n_channels=3)
 
 
 def test_recurrent_pooling_is_the_mean_and_what_the_layers_add():

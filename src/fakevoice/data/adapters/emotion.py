@@ -1,10 +1,11 @@
 """Acted emotions: recordings or videos whose names give the actor and, by ranges of numbers, the emotion.
 
-Videos are turned into audio beside them, by ffmpeg. Actors are groups: who is known by the voice needs
-no emotion.
+ffmpeg extracts the audio of videos. Each actor is a group, since a network that knows a voice can use it to guess the
+emotion.
 """
 
 import re
+import unicodedata
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -17,14 +18,18 @@ from fakevoice.data.clip_tables import audio_below, clip_table, even_guess, list
 from fakevoice.parallel.pool import run_parallel
 
 EXPECTS = """\
-actorNNN_MMM.ext   or actorNNN/MMM.ext, in any folder; NNN is the actor, and MMM the emotion: 1-50 happiness,
-                   51-100 surprise, 101-150 neutral, 151-200 fear, 201-250 disgust, 251-300 anger, 301-350 sadness
+actorNNN_MMM.ext   or actorNNN/MMM.ext, NNN/movie/MMM.ext (e.g. 0~9/000/movie/024.mp4) or N번연기자_MMM.ext, in any
+                   folder; NNN is the actor, and MMM the emotion: 1-50 happiness, 51-100 surprise, 101-150 neutral,
+                   151-200 fear, 201-250 disgust, 251-300 anger, 301-350 sadness; numbers may be missing
 test/              optional; the recordings to predict, under any names
 Audio, or videos (.mp4, .mov, .mkv, .avi, .webm, .m4a): these need ffmpeg, and become audio/actorNNN_MMM.wav."""
 
 CLASSES = ["happiness", "surprise", "neutral", "fear", "disgust", "anger", "sadness"]
 N_PER_CLASS = 50
-NAME = re.compile(r"(?:.*/)?(actor[0-9]+)[_/]([0-9]{1,9})", re.IGNORECASE)
+NAME = re.compile(
+    r"(?:.*/)?(?:actor(?P<a>[0-9]+)[_/]|(?P<b>[0-9]+)/movie/|(?P<c>[0-9]+) *번 *연기자 *_ *)(?P<number>[0-9]{1,9})",
+    re.IGNORECASE,
+)
 TESTS = ("test/", "audio/test/")
 
 
@@ -40,7 +45,7 @@ def read(folder: Path, *, classes: list[str] = CLASSES) -> pd.DataFrame:
         empty where unknown.
 
     Raises:
-        DataError: other classes, no recordings, names that tell no emotion, or the same clip twice.
+        DataError: other classes, no recordings, names without an emotion, or the same clip twice.
     """
     refuse_classes(classes, CLASSES, "emotion")
     paths = audio_below(folder, folder)
@@ -65,7 +70,7 @@ def make(folder: Path) -> None:
     """Turn videos into audio where that is missing or older: 16-bit mono WAV at the video's own rate.
 
     Raises:
-        DataError: there is no ffmpeg, videos hold no sound, or their names tell no emotion.
+        DataError: there is no ffmpeg, videos hold no sound, or their names give no emotion.
     """
     videos = [path.relative_to(folder).as_posix() for path in find_audio(folder, VIDEOS)] if folder.is_dir() else []
     targets = _targets(folder, videos)
@@ -82,23 +87,25 @@ def make(folder: Path) -> None:
         remove_temporaries(folder / home)  # of a run that was killed: they would be read as recordings
     failed = [problem for problem in run_parallel(_extract_audio, stale, "audio of videos", "videos") if problem]
     if failed:
-        raise DataError(f"{folder}: {len(failed)} videos give no audio: {list_names(failed)}; mend or remove them")
+        raise DataError(f"{folder}: {len(failed)} videos give no audio: {list_names(failed)}; repair or remove them")
 
 
 def _names(folder: Path, paths: list[str]) -> list[tuple[str, str]]:
     """Actor and number of each path."""
-    found = [NAME.fullmatch(PurePosixPath(path).with_suffix("").as_posix()) for path in paths]
+    # macOS decomposes the syllables of Korean file names
+    stems = [unicodedata.normalize("NFC", PurePosixPath(path).with_suffix("").as_posix()) for path in paths]
+    found = [NAME.fullmatch(stem) for stem in stems]
     misfits = [path for path, match in zip(paths, found, strict=True) if not (match and _tells_emotion(match))]
     if misfits:
         raise DataError(
-            f"{folder}: {len(misfits)} names are not actorNNN_MMM with a number from 1 to "
-            f"{len(CLASSES) * N_PER_CLASS}: {list_names(misfits)}; rename or remove them"
+            f"{folder}: {len(misfits)} names do not give an actor and an emotion, as actorNNN_MMM does with "
+            f"a number from 1 to {len(CLASSES) * N_PER_CLASS}: {list_names(misfits)}; rename or remove them"
         )
-    return [(match[1].lower(), match[2]) for match in found if match]
+    return [(f"actor{match['a'] or match['b'] or match['c']}", match["number"]) for match in found if match]
 
 
 def _tells_emotion(match: re.Match) -> bool:
-    return 1 <= int(match[2]) <= len(CLASSES) * N_PER_CLASS
+    return 1 <= int(match["number"]) <= len(CLASSES) * N_PER_CLASS
 
 
 def _targets(folder: Path, videos: list[str]) -> list[str]:

@@ -11,17 +11,16 @@ from fakevoice.core.errors import ConfigError
 
 
 class PixelPerceptron(nn.Module):
-    """The picture as one vector, hidden layers with batch normalisation, linear head."""
+    """The picture as one vector, hidden layers, linear head."""
 
-    def __init__(self, shape: tuple[int, int], n_outputs: int, widths: tuple[int, ...], dropout: float):
+    def __init__(self, shape: tuple[int, int], n_outputs: int, widths: tuple[int, ...], norm: bool, dropout: float):
         super().__init__()
         self.shape = tuple(shape)
-        self.layers = nn.Sequential(
-            *(
-                nn.Sequential(nn.Linear(n_in, n_out), nn.BatchNorm1d(n_out), nn.ReLU(), nn.Dropout(dropout))
-                for n_in, n_out in pairwise([shape[0] * shape[1], *widths])
-            )
-        )
+        layers = []
+        for n_in, n_out in pairwise([shape[0] * shape[1], *widths]):
+            normed = [nn.BatchNorm1d(n_out)] if norm else []
+            layers.append(nn.Sequential(nn.Linear(n_in, n_out), *normed, nn.ReLU(), nn.Dropout(dropout)))
+        self.layers = nn.Sequential(*layers)
         self.head = nn.Linear(widths[-1], n_outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -40,13 +39,17 @@ def build(
     n_outputs: int,
     *,
     widths: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (1024, 512, 256),
+    norm: bool = True,
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3,
 ) -> nn.Module:
     """The network for clips of one length; the defaults on 64 x 188 pixels with 2 outputs have 12,982,018
     parameters.
 
+    The published one has no normalisation and 1 output: 12,978,177.
+
     Args:
         shape: (n_bands, n_frames); the first layer grows with both.
         widths: of the hidden layers.
+        norm: batch normalisation in each hidden layer.
     """
-    return PixelPerceptron(shape, n_outputs, widths, dropout)
+    return PixelPerceptron(shape, n_outputs, widths, norm, dropout)
