@@ -37,7 +37,17 @@ IS_CHECKOUT = (_TOP / "pyproject.toml").is_file()
 REPOSITORY = _TOP if IS_CHECKOUT else Path(__file__).resolve().parents[1] / "shipped"
 CONFIGS, PRESET = REPOSITORY / "configs", "preset="
 SCHEDULER = re.compile(r"(tcp|tls)://([\w.-]+|\[[\da-fA-F:]+\]):\d+")
-FILE_NAME = re.compile(r"[^\s./\\\0][^/\\\0]*")  # networks and studies have folders and files of their names
+SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # of networks, features and studies, which have files of these names
+RESERVED_NAMES = {  # kind → names that mean something else in a table or folder of a run
+    "networks": {"stack", "ensemble", "fold", "member", "mean", "variant"},
+    "features": {"pooled"},
+}
+# columns that tables have next to the columns of the classes
+RESERVED_CLASSES = (
+    {"none", "id", "path", "note", "n_windows", "start_s", "end_s", "is_whole", "distance", "reason", "spread"}
+    | {"modified_s", "stamp", "version", "scene", "state", "truth", "fold", "column", "mean", "mean_share"}
+    | {"file", "unsure", "outside", "n", "combination"}
+)
 MOST_SEED = 2**31 - 1
 
 Task = Literal["multilabel", "binary", "multiclass"]
@@ -93,10 +103,10 @@ class Config(Section):
             for part in state.split("+"):
                 if state != "none" and part not in self.classes:
                     raise ValueError(f"scenes.states.{state}: {nearest(part, [*self.classes, 'none'])}")
-        for kind in ("networks", "studies"):
-            for name in getattr(self, kind):
-                if not FILE_NAME.fullmatch(name):
-                    raise ValueError(f"{kind}: {name!r} cannot be the name of a file; use letters, digits, _ and -")
+        for kind in ("networks", "features", "studies"):
+            _check_names(kind, list(getattr(self, kind)))
+        for study, variants in self.studies.items():
+            _check_names(f"studies.{study}", list(variants))
         if self.scheduler and self.engine != "dask":
             raise ValueError("scheduler: it is Dask's; say engine=dask beside it")
         if self.scheduler and not SCHEDULER.fullmatch(self.scheduler):
@@ -107,8 +117,7 @@ class Config(Section):
             raise ValueError(f"seed: at most {MOST_SEED}, which LightGBM still takes")
         if not (self.networks or self.pooled or self.statistics):
             raise ValueError("nothing to learn from: name at least one of networks, pooled, statistics")
-        if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
-            raise ValueError("classes: at least two names are needed, each once")
+        _check_classes(self.classes)
         for key in ("resynthesis_source", "resynthesis_label"):
             if self.scenes.states and getattr(self.scenes, key) not in self.classes:
                 raise ValueError(f"scenes.{key}: {nearest(getattr(self.scenes, key), self.classes)}")
@@ -136,6 +145,34 @@ class Config(Section):
     def n_samples(self) -> int:
         """Samples of one clip as the features see it."""
         return round(self.clip_duration_s * self.sample_rate_hz)
+
+
+def _check_names(kind: str, names: list[str]) -> None:
+    """Check names that become file names, also on a file system that ignores case."""
+    for name in names:
+        if not SAFE_NAME.fullmatch(name):
+            raise ValueError(f"{kind}: {name!r} must be 1 to 64 of the characters A-Z, a-z, 0-9, _ and -")
+        if name in RESERVED_NAMES.get(kind, ()):
+            raise ValueError(f"{kind}: {name!r} is a reserved name; choose another one")
+        same = [other for other in names if other.lower() == name.lower()]
+        if len(same) > 1:
+            raise ValueError(f"{kind}: {same[0]!r} and {same[1]!r} differ in case only; choose other names")
+
+
+def _check_classes(classes: list[str]) -> None:
+    """Check names of classes, which may contain any printable character but ``+``."""
+    if len(classes) < 2 or len(set(classes)) < len(classes):
+        raise ValueError("classes: at least two names are needed, each once")
+    for name in classes:
+        if not name.isprintable() or name.strip() != name or not name:
+            raise ValueError(f"classes: {name!r} is empty, starts or ends with a space, or is not printable")
+        if "+" in name:
+            raise ValueError(f"classes: {name!r} contains +, which joins the classes of a scene")
+        if name in RESERVED_CLASSES:
+            raise ValueError(f"classes: {name!r} is the name of a column of a table; choose another name")
+        for derived in (f"{name}_low", f"{name}_high", f"compared_{name}"):
+            if derived in classes:
+                raise ValueError(f"classes: next to {name!r}, {derived!r} is a column of a table; rename one of them")
 
 
 def config_names() -> list[str]:
