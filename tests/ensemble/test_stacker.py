@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from fakevoice.core.config import load_config
 from fakevoice.core.config_sections import Stacker
 from fakevoice.core.errors import ArtifactError, ConfigError, LeakError
 from fakevoice.data.leakage import check_oof
-from fakevoice.core.config import load_config
 from fakevoice.ensemble.stacker import (
     column_names,
     fit_fold,

@@ -7,6 +7,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from fakevoice.core.config_sections import Width
+
 
 class PictureNet(nn.Module):
     """Blocks that halve both axes, the mean over the picture, one dense layer, linear head."""
@@ -37,10 +39,10 @@ def build(
     shape: tuple[int, int],
     n_outputs: int,
     *,
-    width: Annotated[int, Field(ge=1)] = 32,
+    width: Width = 32,
     n_blocks: Annotated[int, Field(ge=1, le=6)] = 3,
     kernel: Literal[1, 3, 5, 7, 9] = 3,
-    n_dense: Annotated[int, Field(ge=1)] = 128,
+    n_dense: Width = 128,
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3,
 ) -> nn.Module:
     """The network for spectrograms of any shape; the defaults with 2 outputs have 109,666 parameters.
