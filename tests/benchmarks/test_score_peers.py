@@ -118,7 +118,7 @@ def test_members_answer_at_the_shares_of_the_whole(damageable):
     table = read_table(damageable.paths.stage("ensemble") / "oof.csv", ("scene", "state"))
     scenes, voices = score_peers._scenes(damageable.paths)
     rows = scored_rows(scenes, voices, table["fold"].to_numpy(int), damageable.paths, damageable.config)
-    logits = table[["logit_mfcc_fake", "logit_mfcc_real"]].to_numpy()[rows, None]
+    logits = table[["logit_mfcc_0", "logit_mfcc_1"]].to_numpy()[rows, None]
     alone = fit_blend(logits, table[["label_fake", "label_real"]].to_numpy(float)[rows], ["mfcc"], damageable.config)
     assert mfcc.test == pytest.approx(alone.at_shares(np.array(many)).probability(mean[:, None]), abs=1e-6)
 

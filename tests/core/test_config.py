@@ -352,10 +352,44 @@ def test_a_config_cannot_be_changed():
     assert isinstance(config, Config)
 
 
-@pytest.mark.parametrize("name", ["../mel", "/tmp/mel", ".", "..", "a/b", "a\\b", "", " mel"])
-@pytest.mark.parametrize("kind", ["networks", "studies"])
-def test_names_that_leave_the_folder_of_a_run_are_refused(kind, name):
+@pytest.mark.parametrize("name", ["../mel", "/tmp/mel", ".", "..", "a/b", "a\\b", "", " mel", "목소리", "a" * 65])
+@pytest.mark.parametrize("kind", ["networks", "studies", "features"])
+def test_names_that_cannot_be_file_names_are_refused(kind, name):
     tree = load_config("demo").model_dump(mode="json")
-    tree[kind] = {name: next(iter(tree["networks"].values())) if kind == "networks" else {}}
-    with pytest.raises(ConfigError, match="cannot be the name of a file"):
+    network = next(iter(tree["networks"].values()))
+    tree[kind] = {"networks": {name: network}, "studies": {name: {}}, "features": tree["features"] | {name: {}}}[kind]
+    with pytest.raises(ConfigError, match=f"{kind}: .* must be 1 to 64 of the characters"):
+        validate(tree)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["stack"], "'stack' is a reserved name"),
+        (["ensemble"], "'ensemble' is a reserved name"),
+        (["fold"], "'fold' is a reserved name"),
+        (["mel", "Mel"], "'mel' and 'Mel' differ in case only"),
+    ],
+)
+def test_a_network_cannot_have_the_name_of_another_member(names, message):
+    tree = load_config("demo").model_dump(mode="json")
+    tree["networks"] = dict.fromkeys(names, tree["networks"]["mel"])
+    with pytest.raises(ConfigError, match=message):
+        validate(tree)
+
+
+@pytest.mark.parametrize(
+    "classes", [["a,b", "c:d"], ["bona fide", "spoof"], ["a b", "a_b"], ["[y]", "{z}"], ["가", '"']]
+)
+def test_names_of_classes_may_contain_any_printable_character(classes):
+    tree = load_config("demo").model_dump(mode="json") | {"classes": classes}
+    tree["scenes"] |= {"states": {}, "n_scenes": 0}
+    assert validate(tree).classes == classes
+
+
+@pytest.mark.parametrize("name", ["none", "id", "note", "n_windows", "a+b", "", " a", "a\n", "a\tb", "real_low"])
+def test_names_of_classes_that_tables_need_for_something_else_are_refused(name):
+    tree = load_config("demo").model_dump(mode="json") | {"classes": ["real", name]}
+    tree["scenes"] |= {"states": {}, "n_scenes": 0}
+    with pytest.raises(ConfigError, match="classes: "):
         validate(tree)

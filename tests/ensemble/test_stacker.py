@@ -3,10 +3,18 @@
 import numpy as np
 import pytest
 
+from fakevoice.core.config import load_config
 from fakevoice.core.config_sections import Stacker
 from fakevoice.core.errors import ArtifactError, ConfigError, LeakError
 from fakevoice.data.leakage import check_oof
-from fakevoice.ensemble.stacker import fit_fold, fitted_names, load_boosters, predict_logits, save_boosters
+from fakevoice.ensemble.stacker import (
+    column_names,
+    fit_fold,
+    fitted_names,
+    load_boosters,
+    predict_logits,
+    save_boosters,
+)
 
 SETTINGS = Stacker(n_rounds=15, min_rows_per_leaf=5, feature_fraction=1.0)
 NAMES = ["mel_00_mean", "mel_01_mean", "logit_mel_fake", "logit_mel_real"]
@@ -88,6 +96,11 @@ def test_something_must_be_left_to_learn_from():
     assert fitted_names(NAMES, ["mel_00_*", "mfcc_*"]) == NAMES[1:]  # a config may have no MFCC
     with pytest.raises(ConfigError, match="no column is left"):
         fitted_names(NAMES, ["*"])
+
+
+def test_names_of_classes_are_in_no_column():
+    config = load_config("demo").model_copy(update={"classes": ["a,b", "{c}"]})
+    assert column_names(config)[-4:] == ["logit_mel_0", "logit_mel_1", "logit_mfcc_0", "logit_mfcc_1"]
 
 
 def test_a_missing_column_is_named(rows, boosters):

@@ -378,7 +378,13 @@ def test_what_comes_from_data_is_text(tmp_path):
     parsed = Page(page)
     assert len(parsed.of("script")) == 1 and "<script>alert" not in page
     assert parsed.text.count(EVIL) > 15 and parsed.of("img")[0]["alt"] == EVIL
-    assert html_page._file_name(EVIL) == "-script-alert-x-script-y-.png"
+    assert html_page.file_names([EVIL]) == {EVIL: "-script-alert-x-script-y-.png"}
+
+
+def test_pictures_whose_names_differ_in_special_characters_or_case_have_files_of_their_own():
+    names = ["state-a b", "state-a_b", "state-A:b", "state-가짜"]
+    files = html_page.file_names(names)
+    assert list(files.values()) == ["state-a-b.png", "state-a-b-2.png", "state-A-b-3.png", "state-가짜.png"]
 
 
 def test_numbers_are_short():

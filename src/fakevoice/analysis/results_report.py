@@ -1,11 +1,14 @@
 """The results of a run as a person reads them: Markdown tables and bar charts."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from fakevoice.core import plugins
 from fakevoice.core.config import Config
+from fakevoice.core.figures import new_figure
 
 TITLES = {
     "members": "Out of fold, each member calibrated alone",
@@ -93,7 +96,12 @@ def _table(table: pd.DataFrame) -> str:
     rows = [[text(value) for value in row] for row in table.itertuples(index=False)]
     head = [str(column) for column in table.columns]
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join(markdown_row(*cells) for cells in lines)
+
+
+def markdown_row(*cells: Any) -> str:
+    """One row of a Markdown table; a name may contain the character that separates the cells."""
+    return f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def draw_performance(tables: dict[str, pd.DataFrame], config: Config) -> Figure:
@@ -103,7 +111,7 @@ def draw_performance(tables: dict[str, pd.DataFrame], config: Config) -> Figure:
     if config.published and config.published.systems:
         theirs = pd.DataFrame(config.published.systems).T.reindex(columns=names)
         systems = pd.concat([systems, theirs.rename(index="published: {}".format)])
-    figure = Figure(figsize=(3.5 + 1.6 * len(names), 4.2), layout="constrained")
+    figure = new_figure(figsize=(3.5 + 1.6 * len(names), 4.2), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(systems)
     for place, (system, values) in enumerate(systems.iterrows()):
@@ -125,7 +133,7 @@ def draw_confusion(table: pd.DataFrame, config: Config) -> Figure:
     """Share of each true class that was taken for each class, with counts."""
     counts = confusion_matrix(table, config).set_index("truth").to_numpy()
     n = len(config.outputs)
-    figure = Figure(figsize=(1.8 + 0.7 * n, 1.2 + 0.7 * n), layout="constrained")
+    figure = new_figure(figsize=(1.8 + 0.7 * n, 1.2 + 0.7 * n), layout="constrained")
     axes = figure.subplots()
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(share, vmin=0, vmax=1, cmap="Blues")

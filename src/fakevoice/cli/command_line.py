@@ -5,11 +5,14 @@ Nothing heavy is imported before it is known to be needed.
 
 import argparse
 import errno
+import math
 import os
+import re
 import signal
 import sys
 import textwrap
 import warnings
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -43,6 +46,10 @@ WORDS = {
     "submit": "FILE.csv or key=value",
     "leaderboard": "add SCORE FILE.csv or key=value",
 }
+MOST_TRIALS = 100_000
+MOST_RATE_HZ = 768_000  # the highest of sound cards
+MOST_CHANNELS = 1024  # of the largest microphone arrays
+MOST_SECONDS = 366 * 86400.0
 EPILOG = """
 A stage brings what it needs before it up to date first.
 key=value words change any key of the config, e.g. networks.mel.training.n_epochs=5 or seed=1.
@@ -63,6 +70,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str] | None) -> int:
+    try:
+        _refuse_other_encodings(sys.argv[1:] if arguments is None else arguments)
+    except ConfigError as error:
+        print(f"fakevoice: {error}", file=sys.stderr)
+        return error.exit_code
     options = parse(arguments)
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) != signal.SIG_IGN:  # as a shell sets it for what runs behind it
@@ -97,6 +109,16 @@ def _run(arguments: list[str] | None) -> int:
     except SystemExit as stop:
         _stop_workers()
         return stop.code
+
+
+def _refuse_other_encodings(arguments: list[str]) -> None:
+    """Refuse arguments that are not UTF-8: nothing that prints or saves them would accept them."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            text = ascii(argument)
+            raise ConfigError(f"the argument {text} is not UTF-8: rename the file, or set a UTF-8 locale") from error
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -151,7 +173,9 @@ def _parser() -> argparse.ArgumentParser:
     _add(to, "fetch-models", "download the pretrained models that the config names", commands.fetch_models)
     _add(to, "bakeoff", "run the variants of a study of the config and compare them", commands.bakeoff)
     tune = _add(to, "tune", "search the values of some keys for the best out-of-fold score", commands.tune)
-    tune.add_argument("--trials", metavar="N", type=_count, default=20, help="finished trials in all (default: 20)")
+    tune.add_argument(
+        "--trials", metavar="N", type=_whole(1, MOST_TRIALS), default=20, help="finished trials in all (default: 20)"
+    )
     _add_hearing(to)
     score = to.add_parser("score", help="measure a submission against a solution that holds the labels")
     score.add_argument("submission", type=Path)
@@ -181,15 +205,21 @@ def _add_hearing(to) -> None:
     predict.add_argument("--timeline", metavar="FILE.csv", help="a row for each window of each recording")
     predict.add_argument("--plot", metavar="FILE.png", help="a picture of the same")
     stream = _add(to, "stream", "score raw 16-bit samples from standard input as they come", audio_commands.stream)
-    stream.add_argument("--rate", metavar="HZ", type=_count, default=16_000, help="of a channel (default: 16000)")
-    stream.add_argument("--channels", metavar="N", type=_count, default=1, help="which take turns (default: 1)")
+    stream.add_argument(
+        "--rate", metavar="HZ", type=_whole(1, MOST_RATE_HZ), default=16_000, help="of a channel (default: 16000)"
+    )
+    stream.add_argument(
+        "--channels", metavar="N", type=_whole(1, MOST_CHANNELS), default=1, help="which take turns (default: 1)"
+    )
     serve = _add(to, "serve", "a page and an API that score recordings and the microphone", audio_commands.serve)
-    serve.add_argument("--port", metavar="N", type=_port, default=8000, help="0 takes a free one (default: 8000)")
+    serve.add_argument("--port", metavar="N", type=PORT, default=8000, help="0 takes a free one (default: 8000)")
     serve.add_argument("--host", default="127.0.0.1", help="another than this machine's own needs --token")
     serve.add_argument("--token", metavar="WORD", default="", help="asked of everybody (default: FAKEVOICE_TOKEN)")
     _add_monitor(to)
     for parser in (predict, stream):
-        parser.add_argument("--hop", metavar="SECONDS", type=float, help="between two windows (default: half a clip)")
+        parser.add_argument(
+            "--hop", metavar="SECONDS", type=_seconds, help="between two windows (default: half a clip)"
+        )
 
 
 def _add_monitor(to) -> None:
@@ -198,15 +228,15 @@ def _add_monitor(to) -> None:
     monitor.add_argument("--out", metavar="FOLDER", type=Path, help="default: monitor/ of the run")
     monitor.add_argument("--watch", action="store_true", help="go on, and hear what is new at every look")
     monitor.add_argument("--every", metavar="SECONDS", type=_seconds, default=60.0, help="between looks (default: 60)")
-    monitor.add_argument("--port", metavar="N", type=_port, default=9108, help="of /metrics (default: 9108; 0: any)")
+    monitor.add_argument("--port", metavar="N", type=PORT, default=9108, help="of /metrics (default: 9108; 0: any)")
 
 
 def _add_looking(to) -> None:
     _add(to, "report", "one HTML page about a finished run, in English and Korean", commands.report)
     board = _add(to, "tensorboard", "learning curves of all experiments in the browser", commands.tensorboard)
-    board.add_argument("--port", metavar="N", type=int, default=6006, help="of this machine (default: 6006)")
+    board.add_argument("--port", metavar="N", type=PORT, default=6006, help="of this machine (default: 6006)")
     notebooks = _add(to, "notebooks", "the notebooks in JupyterLab", commands.notebooks)
-    notebooks.add_argument("--port", metavar="N", type=int, default=8888, help="of this machine (default: 8888)")
+    notebooks.add_argument("--port", metavar="N", type=PORT, default=8888, help="of this machine (default: 8888)")
 
 
 def _add_board(to) -> None:
@@ -231,21 +261,27 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="NAME", default="", help="configs/NAME.yaml, or a path to a YAML")
 
 
-def _count(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    """The type of an option that takes a whole number from `low` to `high`."""
+
+    def parse_number(text: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,18}", text) or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+        return int(text)
+
+    return parse_number
+
+
+PORT = _whole(0, 65535)
 
 
 def _seconds(text: str) -> float:
-    if not 0 < (number := float(text)) < float("inf"):
-        raise argparse.ArgumentTypeError("more than 0")
-    return number
-
-
-def _port(text: str) -> int:
-    if not 0 <= (number := int(text)) < 2**16:
-        raise argparse.ArgumentTypeError("from 0 to 65535")
+    try:
+        number = float(text) if text.isascii() else math.nan
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0, at most {MOST_SECONDS:.0f}")
     return number
 
 

@@ -4,6 +4,7 @@ Each function takes the parsed options and returns an exit code, or nothing for 
 is known to be needed.
 """
 
+import math
 import os
 import sys
 from argparse import Namespace
@@ -162,7 +163,7 @@ def leaderboard(options: Namespace) -> None:
         action, score, *file = words
         if action != "add":
             raise ValueError
-        value = float(score)
+        value = float(score) if score.isascii() else math.nan
     except ValueError:
         raise ConfigError(f"{' '.join(words)!r}: say `leaderboard add SCORE`, or add a FILE.csv") from None
     print(record_score(config, value, Path(file[0]) if file else None))

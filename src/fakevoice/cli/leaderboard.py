@@ -7,7 +7,6 @@
 The submissions and their scores stand in `submissions/log.csv`.
 """
 
-import math
 import os
 import re
 import subprocess
@@ -24,6 +23,7 @@ from fakevoice.core.paths import paths
 from fakevoice.core.tables import CLIP_TEXT, read_table
 from fakevoice.pipeline.submission import LOG_COLUMNS, change_log, check_submission, read_log
 
+MOST_SCORE = 1e9  # beyond which a number is no score of any metric
 DACON_PAGE = "https://dacon.io/competitions/official/{}/mysubmission"
 CLIENT_S = 600.0  # after which Kaggle's client is taken for hanging; it retries an upload for some minutes
 VERBOSE = ("VERBOSE", "VERBOSE_OUTPUT")  # has Kaggle's client print its requests, with the token
@@ -88,7 +88,7 @@ def record_score(config: Config, score: float, file: Path | None) -> str:
         ArtifactError: there is no run.
         LockedError: another process holds the log.
     """
-    if not math.isfinite(score):
+    if not abs(score) <= MOST_SCORE:
         raise ConfigError(f"{score} is no score: give the number that the board shows")
     name, before = (file or _newest(config)).name, ""
 

@@ -12,6 +12,7 @@ from fakevoice.audio.read import read_audio
 from fakevoice.core.artifacts import atomic_file
 from fakevoice.core.config import Config
 from fakevoice.core.errors import AudioError
+from fakevoice.core.figures import legend_label, new_figure
 
 MAX_RECORDINGS = 12
 MAX_SHOWN_S = 1800.0
@@ -34,7 +35,7 @@ def draw_timeline(timeline: pd.DataFrame, files: dict[str, Path], outputs: list[
         sample_rate_hz: up to half of which frequencies are shown.
     """
     shown = list(timeline.groupby("id", sort=False))[:MAX_RECORDINGS]
-    figure = Figure(figsize=(11, 4.4 * len(shown)), layout="constrained")
+    figure = new_figure(figsize=(11, 4.4 * len(shown)), layout="constrained")
     grid = figure.subplots(2 * len(shown), 1, squeeze=False, height_ratios=[1, 1.2] * len(shown)).ravel()
     for (name, rows), above, below in zip(shown, grid[::2], grid[1::2], strict=True):
         end_s = min(float(rows["end_s"].max()), MAX_SHOWN_S)
@@ -55,7 +56,7 @@ def draw_probabilities(axes: Axes, rows: pd.DataFrame, outputs: list[str]) -> No
     """The probability of each output at the end of every window, between what single folds say; grey: out of range."""
     rows = rows.sort_values("end_s")
     for output in outputs:
-        (line,) = axes.plot(rows["end_s"], rows[output], "o-", markersize=3, label=output)
+        (line,) = axes.plot(rows["end_s"], rows[output], "o-", markersize=3, label=legend_label(output))
         axes.fill_between(
             rows["end_s"], rows[f"{output}_low"], rows[f"{output}_high"], alpha=0.2, color=line.get_color(), linewidth=0
         )

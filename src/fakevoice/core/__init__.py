@@ -1,7 +1,7 @@
 """Foundations that every other package uses: configuration, paths, artifacts, plug-ins. Imports nothing of the package.
 
 - `errors`: every error that a caller can handle
-- `config_sections`, `config`: YAML files and ``key=value`` overrides → one checked `Config`
+- `yaml_values`, `config_sections`, `config`: YAML files and ``key=value`` overrides → one checked `Config`
 - `paths`: folders of a run; `remote`, `download`: data at a URL
 - `library_caches`: writable cache folders for Numba and Matplotlib
 - `plugins`: plug-ins by file name; `code_hash`: hashes of the code that an artifact depends on
@@ -9,4 +9,5 @@
 - `random`: named random streams
 - `tasks`: what multi-label, binary and multi-class tasks mean for targets and probabilities
 - `progress`: progress bars; `models`: pretrained models on disk; `third_party`: imports that need preparation
+- `figures`: Matplotlib figures whose text is shown as written
 """

@@ -14,7 +14,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from fakevoice.core import yaml_values
 from fakevoice.core.config_sections import (
+    MOST_SEED,
     Args,
     Board,
     Data,
@@ -37,8 +39,19 @@ IS_CHECKOUT = (_TOP / "pyproject.toml").is_file()
 REPOSITORY = _TOP if IS_CHECKOUT else Path(__file__).resolve().parents[1] / "shipped"
 CONFIGS, PRESET = REPOSITORY / "configs", "preset="
 SCHEDULER = re.compile(r"(tcp|tls)://([\w.-]+|\[[\da-fA-F:]+\]):\d+")
-FILE_NAME = re.compile(r"[^\s./\\\0][^/\\\0]*")  # networks and studies have folders and files of their names
-MOST_SEED = 2**31 - 1
+SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # of networks, features and studies, which have files of these names
+RESERVED_NAMES = {  # kind → names that mean something else in a table or folder of a run
+    "networks": {"stack", "ensemble", "fold", "member", "mean", "variant"},
+    "features": {"pooled"},
+}
+# columns that tables have next to the columns of the classes
+RESERVED_CLASSES = (
+    {"none", "id", "path", "note", "n_windows", "start_s", "end_s", "is_whole", "distance", "reason", "spread"}
+    | {"modified_s", "stamp", "version", "scene", "state", "truth", "fold", "column", "mean", "mean_share"}
+    | {"file", "unsure", "outside", "n", "combination"}
+)
+MOST_VALUES = 2**28  # of the spectrogram of a clip: 1 GB of float32
+OMITTED = "???"
 
 Task = Literal["multilabel", "binary", "multiclass"]
 
@@ -73,8 +86,8 @@ class Config(Section):
     features: dict[str, Args] = Field({})  # of features/: name → arguments
     pooled: list[str] = Field([])  # features whose statistics by band the stacker reads
     statistics: list[str] = Field(["rhythm", "voicing"])  # of the whole clip, for the stacker too
-    leak_auc: float = Field(0.999, gt=0.5)  # of a column alone in every fold of mixed scenes: a leak; 2: never
-    shard_size: int = Field(256, ge=1)  # clips in a file of the feature cache
+    leak_auc: float = Field(0.999, gt=0.5, le=2)  # of a column alone in every fold of mixed scenes: a leak; 2: never
+    shard_size: int = Field(256, ge=1, le=65536)  # clips in a file of the feature cache
     networks: dict[str, Network] = Field({})  # by a name of one's own
     stacker: Stacker = Stacker()  # learns on pooled statistics and the networks' answers
     ensemble: Ensemble = Ensemble()  # of networks and stacker
@@ -93,22 +106,24 @@ class Config(Section):
             for part in state.split("+"):
                 if state != "none" and part not in self.classes:
                     raise ValueError(f"scenes.states.{state}: {nearest(part, [*self.classes, 'none'])}")
-        for kind in ("networks", "studies"):
-            for name in getattr(self, kind):
-                if not FILE_NAME.fullmatch(name):
-                    raise ValueError(f"{kind}: {name!r} cannot be the name of a file; use letters, digits, _ and -")
+        for kind in ("networks", "features", "studies"):
+            _check_names(kind, list(getattr(self, kind)))
+        for study, variants in self.studies.items():
+            _check_names(f"studies.{study}", list(variants))
         if self.scheduler and self.engine != "dask":
             raise ValueError("scheduler: it is Dask's; say engine=dask beside it")
         if self.scheduler and not SCHEDULER.fullmatch(self.scheduler):
             raise ValueError(f"scheduler: {self.scheduler!r} is not tcp://HOST:PORT or tls://HOST:PORT")
         if self.n_samples < 1:
             raise ValueError(f"clip_duration_s: {self.clip_duration_s:g} s hold no sample at {self.sample_rate_hz} Hz")
+        n_frames = self.n_samples // self.spectrogram.hop_length + 1
+        if n_frames * (self.spectrogram.n_fft // 2 + 1) > MOST_VALUES:
+            raise ValueError(f"spectrogram: {n_frames} frames of a clip do not fit into 1 GB: raise hop_length")
         if self.seed > MOST_SEED:
             raise ValueError(f"seed: at most {MOST_SEED}, which LightGBM still takes")
         if not (self.networks or self.pooled or self.statistics):
             raise ValueError("nothing to learn from: name at least one of networks, pooled, statistics")
-        if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
-            raise ValueError("classes: at least two names are needed, each once")
+        _check_classes(self.classes)
         for key in ("resynthesis_source", "resynthesis_label"):
             if self.scenes.states and getattr(self.scenes, key) not in self.classes:
                 raise ValueError(f"scenes.{key}: {nearest(getattr(self.scenes, key), self.classes)}")
@@ -138,6 +153,34 @@ class Config(Section):
         return round(self.clip_duration_s * self.sample_rate_hz)
 
 
+def _check_names(kind: str, names: list[str]) -> None:
+    """Check names that become file names, also on a file system that ignores case."""
+    for name in names:
+        if not SAFE_NAME.fullmatch(name):
+            raise ValueError(f"{kind}: {name!r} must be 1 to 64 of the characters A-Z, a-z, 0-9, _ and -")
+        if name in RESERVED_NAMES.get(kind, ()):
+            raise ValueError(f"{kind}: {name!r} is a reserved name; choose another one")
+        same = [other for other in names if other.lower() == name.lower()]
+        if len(same) > 1:
+            raise ValueError(f"{kind}: {same[0]!r} and {same[1]!r} differ in case only; choose other names")
+
+
+def _check_classes(classes: list[str]) -> None:
+    """Check names of classes, which may contain any printable character but ``+``."""
+    if len(classes) < 2 or len(set(classes)) < len(classes):
+        raise ValueError("classes: at least two names are needed, each once")
+    for name in classes:
+        if not name.isprintable() or name.strip() != name or not name:
+            raise ValueError(f"classes: {name!r} is empty, starts or ends with a space, or is not printable")
+        if "+" in name:
+            raise ValueError(f"classes: {name!r} contains +, which joins the classes of a scene")
+        if name in RESERVED_CLASSES:
+            raise ValueError(f"classes: {name!r} is the name of a column of a table; choose another name")
+        for derived in (f"{name}_low", f"{name}_high", f"compared_{name}"):
+            if derived in classes:
+                raise ValueError(f"classes: next to {name!r}, {derived!r} is a column of a table; rename one of them")
+
+
 def config_names() -> list[str]:
     """Names of the configs that ship or that the user has added."""
     return sorted(file.stem for file in CONFIGS.glob("*.yaml"))
@@ -151,7 +194,6 @@ def load_config(name: str, overrides: list[str] | None = None) -> Config:
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
 
     presets = [word.removeprefix(PRESET) for word in overrides or [] if word.startswith(PRESET)]
     words = [word for word in overrides or [] if not word.startswith(PRESET)]
@@ -162,8 +204,8 @@ def load_config(name: str, overrides: list[str] | None = None) -> Config:
         tree = _read(name)
         for preset in presets:
             tree = _on_top(tree, _read_yaml(f"presets/{preset}"))
-        tree = OmegaConf.to_container(_on_top(tree, OmegaConf.from_dotlist(words)))
-    except (OmegaConfBaseException, YAMLError, TypeError) as error:
+        tree = OmegaConf.to_container(_on_top(tree, _of_words(words)), resolve=True)
+    except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
         raise ConfigError(f"{name} {' '.join(words)}: {error}") from error
     return validate(tree)
 
@@ -204,6 +246,7 @@ def _read(name: str, below: tuple[str, ...] = ()):
 
 def _read_yaml(name: str):
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     file = Path(name) if name.endswith(".yaml") else CONFIGS / f"{name}.yaml"
     if not os.path.isfile(file):  # which a name that no file system takes is not either
@@ -211,9 +254,35 @@ def _read_yaml(name: str):
         known = sorted(path.stem for path in folder.glob("*.yaml"))
         raise ConfigError(f"no {kind} {name.removeprefix('presets/')!r}; {nearest(name, known)}")
     try:
-        return OmegaConf.load(file)
-    except Exception as error:  # the YAML parser's own family of errors is not part of OmegaConf's interface
-        raise ConfigError(f"{file} is not valid YAML: {error}") from error
+        tree = yaml_values.parse(file.read_text(encoding="utf-8"))
+        if not isinstance(tree, dict):
+            raise ValueError("it must be a table of keys and values")
+        _refuse_omitted(tree, str(file))
+        return OmegaConf.create(tree)
+    except (OSError, ValueError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{file} is not a valid config: {error}") from error
+
+
+def _of_words(words: list[str]):
+    """The tree that ``key=value`` words make."""
+    from omegaconf import OmegaConf
+
+    tree = OmegaConf.create({})
+    for word in words:
+        key, _, text = word.partition("=")
+        value = yaml_values.parse(text)
+        _refuse_omitted(value, key)
+        OmegaConf.update(tree, key, value, force_add=True)
+    return tree
+
+
+def _refuse_omitted(value: Any, where: str) -> None:
+    """Refuse ``???``, which OmegaConf would drop without a message."""
+    if value == OMITTED:
+        raise ValueError(f"{where}: {OMITTED} is not a value")
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inner:
+        _refuse_omitted(part, f"{where}.{key}")
 
 
 def _on_top(parent, child):

@@ -1,8 +1,8 @@
 """The sections of a config, each checked by itself; every number has its unit in its name."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Args = dict[str, Any]
 
@@ -13,16 +13,53 @@ def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
     return ends
 
 
-Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
+def range_of(low: float, high: float) -> Any:
+    """The type of two ascending numbers from `low` to `high`."""
+    end = Annotated[float, Field(ge=low, le=high)]
+    return Annotated[tuple[end, end], AfterValidator(_ascending)]
+
+
+Range = range_of(-200, 200)  # of levels in dB: ten times the dynamic range of 16 bits is beyond any recording
 Share = Annotated[float, Field(ge=0, le=1)]
-Part = Annotated[tuple[Share, Share], AfterValidator(_ascending)]
-PositiveRange = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ascending)]
+Part = range_of(0, 1)
+Score = Annotated[float, Field(ge=-1e9, le=1e9)]
+Width = Annotated[int, Field(ge=1, le=16384)]  # of a layer, or bands of a feature: as many as the largest n_fft has
+Depth = Annotated[int, Field(ge=1, le=256)]  # layers, or blocks of layers
+Hertz = Annotated[float, Field(ge=0, le=96000)]  # half of the highest sample rate
+UpperHertz = Annotated[float, Field(ge=1, le=96000)]
+Weight = Annotated[float, Field(ge=0, le=1e6)]  # of a term of the loss
+MOST_SEED = 2**31 - 1  # which LightGBM still takes
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+Clips = Annotated[int, Field(ge=0, le=1_000_000)]  # that an adapter makes
+
+
+def takes_booleans(annotation: Any) -> bool:
+    """Whether a type may hold true and false; those of nested sections are their own business."""
+    inner = get_args(annotation)
+    is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return annotation in (bool, Any) or is_section or any(map(takes_booleans, inner))
+
+
+def holds_booleans(value: Any) -> bool:
+    """Whether true or false occurs in a value of YAML."""
+    if isinstance(value, dict):
+        return any(map(holds_booleans, value.values()))
+    return any(map(holds_booleans, value)) if isinstance(value, list | tuple) else isinstance(value, bool)
 
 
 class Section(BaseModel):
     """Unknown keys and numbers that are none are errors, and nothing changes afterwards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_are_numbers(cls, values: Any) -> Any:
+        """Refuse true and false where a number belongs, which would count as 1 and 0."""
+        for name, field in cls.model_fields.items():
+            if isinstance(values, dict) and holds_booleans(values.get(name)) and not takes_booleans(field.annotation):
+                raise ValueError(f"{name}: true and false are not a number or text")
+        return values
 
 
 class Plugin(Section):
@@ -36,13 +73,13 @@ class Data(Section):
     """Where competitions are stored. Data at a URL is downloaded to data_cache/ under home."""
 
     root: str = ""  # a folder, or a URL as s3://bucket/prefix; FAKEVOICE_DATA or data/ if empty
-    cache_gb: float = Field(50.0, gt=0)  # largest download, in 10⁹ bytes
+    cache_gb: float = Field(50.0, gt=0, le=1e6)  # largest download, in 10⁹ bytes
 
 
 class Preprocessing(Section):
     """From a decoded file to a clip of exactly `clip_duration_s`, at `sample_rate_hz`."""
 
-    trim_db: PositiveFloat | None = None  # both ends are cut off where they lie this far under the loudest moment
+    trim_db: float | None = Field(None, gt=0, le=200)  # both ends are cut off where they are so far below the maximum
     fit: Literal["start", "center", "repeat"] = "start"  # where zeros and cuts go, or the clip again instead of zeros
 
 
@@ -65,9 +102,9 @@ class Scenes(Section):
     ``none``. All probabilities are per scene (or per voice where it says so).
     """
 
-    n_scenes: int = Field(0, ge=0)  # of all folds together
+    n_scenes: int = Field(0, ge=0, le=10_000_000)  # of all folds together
     group_exponent: float = Field(0.0, ge=0, le=1)  # a group is heard as often as clips^this: 0 all alike, 1 by clip
-    states: dict[str, float] = {}  # state → prior; priors sum to 1
+    states: dict[str, Score] = {}  # state → prior; priors sum to 1
     level_dbfs: Range = (-34.0, -15.0)  # RMS of the finished scene
     snr_db: Range = (0.0, 30.0)  # of the voices while somebody speaks, over the noise
     no_noise_probability: float = Field(0.15, ge=0, le=1)  # per scene with a voice
@@ -78,7 +115,7 @@ class Scenes(Section):
     room_probability: float = Field(0.4, ge=0, le=1)  # per voice
     equalizer_probability: float = Field(0.7, ge=0, le=1)  # per voice
     band_limit_probability: float = Field(0.4, ge=0, le=1)  # per voice
-    band_limit_hz: PositiveRange = (2500.0, 8000.0)  # above which nothing is left
+    band_limit_hz: range_of(1, 1e6) = (2500.0, 8000.0)  # above which nothing is left
     resynthesis_probability: float = Field(0.33, ge=0, le=1)  # per fake voice: a real clip through a vocoder
     resynthesis_source: str = "real"  # class of the clips that go through a vocoder
     resynthesis_label: str = "fake"  # class that they become
@@ -103,7 +140,7 @@ class Spectrogram(Section):
     """The one STFT that all features share."""
 
     n_fft: int = Field(512, ge=16, le=16384)  # samples of a frame, even
-    hop_length: int = Field(256, ge=1)  # samples from frame to frame, n_fft at most
+    hop_length: int = Field(256, ge=1, le=16384)  # samples from frame to frame, n_fft at most
 
     @model_validator(mode="after")
     def _consistent(self) -> "Spectrogram":
@@ -124,11 +161,11 @@ class Crop(Section):
 class Training(Section):
     """How one fold of one network is trained."""
 
-    n_epochs: int = Field(10, ge=1)  # the last one is kept, none is chosen
-    batch_size: int = Field(32, ge=2)  # scenes, of all processes of torchrun together
+    n_epochs: int = Field(10, ge=1, le=100_000)  # the last one is kept, none is chosen
+    batch_size: int = Field(32, ge=2, le=65536)  # scenes, of all processes of torchrun together
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of products; "auto": `precision` decides
-    learning_rate: float = Field(2e-3, gt=0)  # of AdamW, at its highest
-    weight_decay: float = Field(0.02, ge=0)  # of AdamW
+    learning_rate: float = Field(2e-3, gt=0, le=100)  # of AdamW, at its highest
+    weight_decay: float = Field(0.02, ge=0, le=1000)  # of AdamW
     schedule: Literal["cosine", "constant"] = "cosine"  # after a linear warm-up, or no schedule at all
     warmup_fraction: float = Field(0.1, ge=0, lt=1)  # of all steps
     start_factor: float | None = Field(None, gt=0, le=1)  # of the learning rate at the first step; 1 / warm-up if None
@@ -159,23 +196,23 @@ class Network(Section):
 class Stacker(Section):
     """LightGBM on pooled features and OOF logits."""
 
-    n_rounds: int = Field(200, ge=1)  # trees for each output; all are used, none is chosen
-    learning_rate: float = Field(0.03, gt=0)  # share of each tree that counts
-    n_leaves: int = Field(15, ge=2)  # of a tree, at most
-    min_rows_per_leaf: int = Field(40, ge=1)  # scenes
+    n_rounds: int = Field(200, ge=1, le=100_000)  # trees for each output; all are used, none is chosen
+    learning_rate: float = Field(0.03, gt=0, le=100)  # share of each tree that counts
+    n_leaves: int = Field(15, ge=2, le=131072)  # of a tree, at most
+    min_rows_per_leaf: int = Field(40, ge=1, le=10_000_000)  # scenes
     feature_fraction: float = Field(0.3, gt=0, le=1)  # columns that a tree may look at
-    l2: float = Field(10.0, ge=0)  # penalty on what a leaf says
+    l2: float = Field(10.0, ge=0, le=1e9)  # penalty on what a leaf says
     extra_trees: bool = False  # one threshold per column is tried, drawn at random: half the time for as many rounds
-    n_bins: int = Field(255, ge=2)  # steps into which a column is divided, at most
+    n_bins: int = Field(255, ge=2, le=65535)  # steps into which a column is divided, at most
     ignored: list[str] = []  # columns that it may not see, as shell patterns: what tells the channel, not the voice
 
 
 class Ensemble(Section):
     """The blend of networks and stacker, and what calibrates it further."""
 
-    penalty: float = Field(100.0, gt=0)  # L2, on intercepts and on what is added to one weight per member
+    penalty: float = Field(100.0, gt=0, le=1e12)  # L2, on intercepts and on what is added to one weight per member
     calibrator: str = "identity"  # of calibrators/; the blend calibrates by itself
-    n_bootstrap: int = Field(500, ge=10)  # draws of groups behind each interval
+    n_bootstrap: int = Field(500, ge=10, le=1_000_000)  # draws of groups behind each interval
 
 
 class Board(Section):
@@ -196,5 +233,5 @@ class Published(Section):
     """What a source reports for the same task, printed beside ours."""
 
     source: str  # who says so, for the table's title
-    by_fold: dict[str, list[float]] = {}  # system → the competition's metric in each fold
-    systems: dict[str, dict[str, float]] = {}  # system → metric → value
+    by_fold: dict[str, list[Score]] = {}  # system → the competition's metric in each fold
+    systems: dict[str, dict[str, Score]] = {}  # system → metric → value

@@ -16,6 +16,8 @@ FakevoiceError            exit code 1; the message says what, which file or id, 
 
 import difflib
 
+MOST_SHOWN = 80  # characters of a value in a message
+
 
 class FakevoiceError(Exception):
     """Base of all errors raised on purpose; `exit_code` is what the command line returns."""
@@ -85,6 +87,12 @@ class SubmissionError(FakevoiceError):
 def install_extra(*extras: str) -> str:
     """The command that installs extras of pyproject.toml, for error messages."""
     return f"./run.sh install {' '.join(extras)} (without run.sh: pip install -e '.[{','.join(extras)}]')"
+
+
+def shortened(value: object) -> str:
+    """A value for an error message, without the middle of a long one."""
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN // 2]}...{text[-MOST_SHOWN // 2 :]}"
 
 
 def nearest(word: str, valid: list[str]) -> str:

@@ -8,9 +8,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from fakevoice.core.errors import ConfigError, nearest
+from fakevoice.core.config_sections import holds_booleans, takes_booleans
+from fakevoice.core.errors import ConfigError, nearest, shortened
 
 PACKAGE = Path(__file__).parents[1]
 FOLDERS = {  # kind of plug-in → its folder in the package
@@ -71,7 +72,9 @@ def check_args(function: Callable, args: dict[str, Any], where: str) -> None:
     for name, value in args.items():
         if name not in valid:
             raise ConfigError(f"{where}: unknown key {name!r}; {nearest(name, sorted(valid))}")
+        if holds_booleans(value) and not takes_booleans(valid[name]):
+            raise ConfigError(f"{where}.{name}: true and false are not a number or text")
         try:
-            TypeAdapter(valid[name]).validate_python(value)
+            TypeAdapter(valid[name], config=ConfigDict(allow_inf_nan=False)).validate_python(value)
         except ValidationError as error:
-            raise ConfigError(f"{where}.{name} = {value!r}: {error.errors()[0]['msg']}") from error
+            raise ConfigError(f"{where}.{name} = {shortened(value)}: {error.errors()[0]['msg']}") from error

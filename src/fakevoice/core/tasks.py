@@ -48,6 +48,14 @@ def network_targets(labels: pd.Series, network: Network, config: Config) -> np.n
     return np.array([[label == state for state in states] for label in labels], dtype=np.float32)
 
 
+def logit_column(member: str, output: int) -> str:
+    """Name of the column that holds a member's logits of an output, which is given by its number.
+
+    Names of classes may contain any character, and LightGBM accepts only some.
+    """
+    return f"logit_{member}_{output}"
+
+
 def membership(states: list[str], outputs: list[str]) -> np.ndarray:
     """Which outputs hold in which state: (n_states, n_outputs) bool."""
     return np.array([_holds(state, outputs) for state in states], dtype=bool)

@@ -11,7 +11,7 @@ from fakevoice.core.artifacts import read_array, write_array, write_json
 from fakevoice.core.config import Config
 from fakevoice.core.paths import Paths
 from fakevoice.core.tables import read_table, write_table
-from fakevoice.core.tasks import targets
+from fakevoice.core.tasks import logit_column, targets
 from fakevoice.data.groups import first_group
 from fakevoice.data.shortcuts import scene_weights
 from fakevoice.ensemble.blend import STACK, Blend, CrossFitted, cross_fit, fit_blend
@@ -184,7 +184,7 @@ def _oof_table(
         table[f"label_{output}"] = target[:, index].astype(int)
         table[f"probability_{output}"] = probability[:, index]
         for place, member in enumerate(members):
-            table[f"logit_{member}_{output}"] = oof[:, place, index]
+            table[logit_column(member, index)] = oof[:, place, index]
     return table
 
 

@@ -20,6 +20,7 @@ from fakevoice.core.config import Config
 from fakevoice.core.config_sections import Stacker
 from fakevoice.core.errors import ArtifactError, ConfigError
 from fakevoice.core.random import Stream, integer
+from fakevoice.core.tasks import logit_column
 from fakevoice.data.leakage import hide_labels, refuse_hidden_labels
 from fakevoice.features.extract import pooled_names
 
@@ -28,9 +29,8 @@ ROW_FRACTION = 0.7  # of the rows, drawn for each tree: bagging decorrelates the
 
 def column_names(config: Config) -> list[str]:
     """The stacker's columns: pooled statistics, then each network's logits."""
-    return pooled_names(config) + [
-        f"logit_{network}_{output}" for network in config.networks for output in config.outputs
-    ]
+    logits = [logit_column(network, index) for network in config.networks for index in range(len(config.outputs))]
+    return pooled_names(config) + logits
 
 
 def fitted_names(names: list[str], ignored: list[str]) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fakevoice.analysis.finished_run import Run
+from fakevoice.analysis.results_report import markdown_row
 from fakevoice.export.without_stacker import StandaloneNetworks
 from fakevoice.features import embed
 from fakevoice.scenes.draw import RT60_S
@@ -49,7 +50,7 @@ def _model(run: Run, facts: dict[str, Any]) -> Iterator[str]:
     yield from _table("network", "reads", "model", "parameters", "folds")
     for name, network in config.networks.items():
         n_parameters = f"{facts['parameters_of_one_fold'][name]:,}"
-        yield _row(name, network.feature, network.model.name, n_parameters, facts["n_folds"])
+        yield markdown_row(name, network.feature, network.model.name, n_parameters, facts["n_folds"])
     yield "\nThe logits of all folds are averaged, and blended by a calibrated regression. The run's LightGBM stacker"
     yield "is no part of this model."
 
@@ -61,7 +62,7 @@ def _data(run: Run) -> Iterator[str]:
     yield f"Competition `{config.competition}`: {', '.join(f'{n:,} {split}' for split, n in counts.items())} clips.\n"
     yield from _table("label", "training clips", "groups")
     for label, rows in train.groupby("label"):
-        yield _row(label, f"{len(rows):,}", f"{rows['group'].nunique():,}")
+        yield markdown_row(label, f"{len(rows):,}", f"{rows['group'].nunique():,}")
     unit = "recording channel" if config.folds.unit == "channel" else "group (a speaker or generator)"
     yield f"\n{config.folds.n_folds} folds, each of which holds back every clip of a {unit}."
     if config.scenes.states:
@@ -76,13 +77,13 @@ def _scores(run: Run, alone: StandaloneNetworks, facts: dict[str, Any]) -> Itera
     yield from _table("", "this model", "with the stacker, which stays in the pipeline")
     for name, words in CONDITIONS.items():
         if f"{name}_score" in scores:
-            yield _row(words, _value(scores, name), _value(run.metrics, name))
+            yield markdown_row(words, _value(scores, name), _value(run.metrics, name))
     yield f"\nDifference on the same scenes: {difference_text(scores)}."
     yield "All are scores of the fold models, each on what it never heard; this model holds all of them.\n"
     if alone.by_output:
         yield from _table("by output", *run.config.outputs)
         for name, values in alone.by_output.items():
-            yield _row(name, *(_number(values[output]) for output in run.config.outputs))
+            yield markdown_row(name, *(_number(values[output]) for output in run.config.outputs))
         yield ""
     yield f"Largest difference in probability to the pipeline on {facts['checked_on']}: "
     yield ", ".join(f"{name} {value:.1e}" for name, value in facts["largest_difference"].items()) + "."
@@ -141,19 +142,15 @@ def _use(facts: dict[str, Any]) -> Iterator[str]:
     yield from _table("file", "MB", "seconds of audio a second on one core of the exporting machine", "SHA-256")
     for name, checksum in facts["sha256"].items():
         rate = facts["audio_seconds_per_second"].get(name)
-        yield _row(name, f"{facts['size_mb'][name]:.2f}", f"{rate:.0f}" if rate else "", f"`{checksum}`")
+        yield markdown_row(name, f"{facts['size_mb'][name]:.2f}", f"{rate:.0f}" if rate else "", f"`{checksum}`")
     yield f"\nMade with {', '.join(f'{name} {version}' for name, version in facts['versions'].items())}."
     yield "\n## Licence\n\nThe code that made this model, and the example, are under the MIT licence. The data has a"
     yield "licence of its own, which decides what may be done with a model trained on it."
 
 
 def _table(*names: str) -> Iterator[str]:
-    yield _row(*names)
-    yield _row(*("---" for _ in names))
-
-
-def _row(*cells: Any) -> str:
-    return f"| {' | '.join(map(str, cells))} |"
+    yield markdown_row(*names)
+    yield markdown_row(*("---" for _ in names))
 
 
 def _number(value: float) -> str:

@@ -129,6 +129,22 @@ def pooled_names(config: Config) -> list[str]:
     return list(pooled_values(arrays, inputs, config))
 
 
+def check_device(name: str) -> None:
+    """Check that `features_device` is there.
+
+    Raises:
+        FakevoiceError: PyTorch does not find it.
+    """
+    if name == "cpu":
+        return
+    import torch
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise FakevoiceError(f"features_device={name}: {str(error).splitlines()[0]}") from error
+
+
 def check_features(config: Config) -> dict[str, tuple[int, ...]]:
     """Try every feature and statistic on a silent clip, so that an impossible argument stops a run before it starts.
 

@@ -20,6 +20,7 @@ from fakevoice.core.errors import DataError
 from fakevoice.core.paths import Paths
 from fakevoice.core.random import Stream, generator
 from fakevoice.core.tables import CLIP_TEXT, SCENE_TEXT, VOICE_TEXT, read_table
+from fakevoice.core.tasks import logit_column
 from fakevoice.data.audit import audit_clips
 from fakevoice.ensemble.blend import STACK
 from fakevoice.features.extract import POOLED
@@ -188,7 +189,7 @@ def _scenes(predictor: Predictor, audit: pd.DataFrame) -> Clips:
     oof = read_table(paths.stage("ensemble") / "oof.csv", SCENE_TEXT)
     rows = np.sort(generator(Stream.MONITORED_SCENES, config.seed).permutation(len(oof))[:MAX_SCENES])
     oof = oof.iloc[rows].reset_index(drop=True)
-    columns = [f"logit_{member}_{output}" for member, output in product(predictor.blend.members, config.outputs)]
+    columns = [logit_column(member, i) for member, i in product(predictor.blend.members, range(len(config.outputs)))]
     logits = oof[columns].to_numpy().reshape(len(oof), -1, len(config.outputs))
     facts = _scene_facts(predictor, audit).reindex(oof["scene"]).reset_index(drop=True).assign(spread=np.nan)
     return _clips(predictor, facts, predictor.blend.probability(logits), _cached(predictor, "scenes").take(rows))

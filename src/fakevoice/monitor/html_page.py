@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from fakevoice.core.artifacts import write_json, write_text
 from fakevoice.core.config import Config
+from fakevoice.core.figures import legend_label, new_figure
 from fakevoice.monitor.clips import FACTS, Clips, Reference
 from fakevoice.monitor.verdict import ALPHA, N_STRONGEST, PSI_RETRAIN, PSI_WATCH, Findings, Reason, as_dict
 from fakevoice.report import chart_style, charts
@@ -108,11 +109,11 @@ def _draw_blocks(lines: dict[str, pd.DataFrame]) -> Figure:
     Args:
         lines: name of an axis, with its unit → a column per line.
     """
-    figure = Figure(figsize=(chart_style.WIDTH_IN, 6.6), layout="constrained")
+    figure = new_figure(figsize=(chart_style.WIDTH_IN, 6.6), layout="constrained")
     grid = figure.subplots(len(lines), sharex=True)
     for axes, (label, table) in zip(grid, lines.items(), strict=True):
         for name in table:
-            axes.plot(table.index + 1, table[name], "o-", markersize=3, label=name)
+            axes.plot(table.index + 1, table[name], "o-", markersize=3, label=legend_label(name))
         axes.grid(alpha=0.25, linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_ylabel(label)

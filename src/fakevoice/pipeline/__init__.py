@@ -1,5 +1,6 @@
 """The pipeline: a config → all stages up to date, from raw data to the submission.
 
+- `checks`: tries everything that a config names before the first stage
 - `stages/`: one file per stage; `runner`: finds stale stages and runs them
 - `feature_shards`: renders scenes and fills the feature cache
 - `submission`: writes and checks the submission

@@ -66,7 +66,9 @@ def run_pipeline(config: Config, last: str = STAGES[-1], force: str = "", verify
                 continue
             if reason:
                 if not done:
-                    _check_plugins(config, places)
+                    from fakevoice.pipeline.checks import check_config  # imports PyTorch, which `status` does not need
+
+                    check_config(config, places)
                     until_done.enter_context(engine(config, places))
                 _run_stage(name, reason, config, places, forced)
                 done.add(name)
@@ -170,24 +172,3 @@ def _first_difference(old: Any, new: Any) -> str | None:
                 return f"{key}.{inner}" if inner else key
         return None
     return None if old == new else ""
-
-
-def _check_plugins(config: Config, places: Paths) -> None:
-    """Try every plug-in on a silent clip before any work, so that a long run does not end on a typing error."""
-    from fakevoice.audio.channel import check_codec
-    from fakevoice.features.extract import check_features
-    from fakevoice.training.cross_validation import check_networks
-    from fakevoice.training.warm_start import check_warm_start
-
-    shapes = check_features(config)
-    for name in (config.metric, *config.measures, *config.epoch_measures):
-        plugins.load("metrics", name)
-    plugins.load("calibrators", config.ensemble.calibrator)
-    for kind, names in (("noises", config.scenes.noises), ("vocoders", config.scenes.vocoders)):
-        for name in names:
-            plugins.load(kind, name)
-    for name in (*config.scenes.codecs, *filter(None, [config.scenes.container])):
-        check_codec(name)
-    check_networks(config, shapes)
-    for network in config.networks.values():
-        check_warm_start(network, config, places)

@@ -6,6 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fakevoice.core import figures
+
 WIDTH_IN = 4.8
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#666666")
 MAIN, QUIET, GUIDE = "#0b3c5d", "#9db4c8", "#555555"
@@ -18,7 +20,7 @@ def new_figure(height_in: float, n_rows: int = 1, heights: Sequence[float] | Non
     Args:
         heights: of the rows, in proportion; all alike if None.
     """
-    figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+    figure = figures.new_figure(figsize=(WIDTH_IN, height_in), layout="constrained")
     grid = figure.subplots(n_rows, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for axes in grid:
         axes.spines[["top", "right"]].set_visible(False)

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fakevoice.analysis.exploration import draw_spectrogram
+from fakevoice.core.figures import legend_label
 from fakevoice.report.chart_style import COLOURS, GUIDE, MAIN, QUIET, SMALL, new_figure, rows_figure, set_title
 
 
@@ -23,7 +24,7 @@ def draw_slices(table: pd.DataFrame, condition: str) -> Figure:
         own = table[table["output"] == output]
         rows = own["slice"].map(names.index) + shift
         axes.hlines(rows, own["low"], own["high"], color=colour, linewidth=1.5)
-        axes.plot(own["auc"], rows, "o", color=colour, markersize=4.5, label=output)
+        axes.plot(own["auc"], rows, "o", color=colour, markersize=4.5, label=legend_label(output))
         axes.axvline(own["all"].iloc[0], color=colour, linewidth=0.8, linestyle="--")
     axes.set_yticks(range(len(names)), [f"{name} (n = {n[name]})" for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import norm
 
+from fakevoice.core.figures import legend_label
 from fakevoice.report.chart_style import COLOURS, GUIDE, SMALL, line_styles, new_figure, set_title
 
 RATES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
@@ -23,7 +24,8 @@ def draw_roc(curves: dict[str, pd.DataFrame], areas: dict[str, float], main: str
     figure, (axes,) = new_figure(4.4)
     for name, style in line_styles(list(curves), main).items():
         points = curves[name]
-        axes.plot(points["false_alarm_rate"], 1 - points["miss_rate"], label=f"{name} {areas[name]:.3f}", **style)
+        label = legend_label(f"{name} {areas[name]:.3f}")
+        axes.plot(points["false_alarm_rate"], 1 - points["miss_rate"], label=label, **style)
     axes.plot([0, 1], [0, 1], color=GUIDE, linewidth=0.8, linestyle=":")
     axes.set(xlabel="false alarm rate", ylabel="hit rate", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     axes.legend(fontsize=SMALL, loc="lower right", title="AUC", title_fontsize=SMALL)
@@ -44,7 +46,7 @@ def draw_det(curves: dict[str, pd.DataFrame], eers: dict[str, float], main: str,
     figure, (axes,) = new_figure(4.4)
     for name, style in line_styles(list(curves), main).items():
         rates = norm.ppf(np.clip(curves[name], LEAST_RATE / 2, 1 - LEAST_RATE / 2))  # (n_points, 2)
-        axes.plot(*rates.T, label=f"{name} {eers[name]:.3f}", **style)
+        axes.plot(*rates.T, label=legend_label(f"{name} {eers[name]:.3f}"), **style)
         equal = norm.ppf(np.clip(eers[name], LEAST_RATE, MOST_RATE))
         axes.plot(equal, equal, "o", color=style["color"], markersize=6 if name == main else 3, zorder=4)
     ends = norm.ppf([LEAST_RATE, MOST_RATE])

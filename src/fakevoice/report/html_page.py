@@ -76,9 +76,10 @@ def save_pictures(folder: Path, sections: list[Section]) -> dict[str, bytes]:
     """
     pictures = [picture for section in sections for picture in _pictures(section)]
     files = {picture.name: _png(picture) for picture in track(pictures, len(pictures), "report", "pictures")}
+    names = file_names(list(files))
     for name, content in files.items():
-        write_bytes(folder / _file_name(name), content)
-    for left in {path.name for path in folder.glob("*.png")} - set(map(_file_name, files)):
+        write_bytes(folder / names[name], content)
+    for left in {path.name for path in folder.glob("*.png")} - {*names.values()}:
         (folder / left).unlink()
     return files
 
@@ -108,8 +109,17 @@ def size_px(picture: Picture) -> tuple[int, int]:
     return tuple(int(inches * DPI) for inches in picture.figure.get_size_inches())
 
 
-def _file_name(picture: str) -> str:
-    return f"{re.sub(r'[^0-9A-Za-z-]+', '-', picture)}.png"
+def file_names(pictures: list[str]) -> dict[str, str]:
+    """Picture → name of its file, with a number where two names differ only in case or in special characters."""
+    files: dict[str, str] = {}
+    for picture in pictures:
+        stem = re.sub(r"[\W_]+", "-", picture)
+        taken, number, file = {name.lower() for name in files.values()}, 1, f"{stem}.png"
+        while file.lower() in taken:
+            number += 1
+            file = f"{stem}-{number}.png"
+        files[picture] = file
+    return files
 
 
 @cache

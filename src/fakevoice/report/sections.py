@@ -142,7 +142,7 @@ def calibration(material: Material) -> Section:
         eces = {which: measure(truth, p) for which, p in probabilities.items()}
         values = {"output": name, "before": eces["plain average"], "after": eces["ensemble"]}
         figure = report_curves.draw_reliability(bins, eces, name)
-        picture = Picture(f"reliability-{name.replace(' ', '-')}", figure, *captions("calibration.reliability", values))
+        picture = Picture(f"reliability-{name}", figure, *captions("calibration.reliability", values))
         blocks.append(picture)
         rows.append(values)
     worst = max(rows, key=lambda values: values["after"])

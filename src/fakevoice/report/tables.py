@@ -15,7 +15,7 @@ from fakevoice.core.artifacts import read_json
 from fakevoice.core.config import Config
 from fakevoice.core.random import Stream, generator
 from fakevoice.core.tables import read_table
-from fakevoice.core.tasks import normalise
+from fakevoice.core.tasks import logit_column, normalise
 from fakevoice.ensemble.evaluate import scored_rows
 from fakevoice.features.extract import POOLED, pooled_names
 from fakevoice.features.store import CachedFeature
@@ -96,7 +96,7 @@ def curves(scenes: pd.DataFrame, members: list[str], config: Config) -> dict[str
     """Operating points by picture and line: of each output every member and the ensemble; of many classes, each class.
 
     Args:
-        scenes: with logit_<member>_<output>, label_<output> and probability_<output>.
+        scenes: with the columns of `logit_column`, label_<output> and probability_<output>.
         members: without the ensemble.
     """
     labels = {output: scenes[f"label_{output}"] for output in config.outputs}
@@ -106,7 +106,8 @@ def curves(scenes: pd.DataFrame, members: list[str], config: Config) -> dict[str
         return {"classes": lines}
     found = {}
     for output, label in labels.items():
-        scores = {member: scenes[f"logit_{member}_{output}"] for member in members}
+        index = config.outputs.index(output)
+        scores = {member: scenes[logit_column(member, index)] for member in members}
         scores[ENSEMBLE] = scenes[f"probability_{output}"]
         found[output] = {name: operating_points(label, score) for name, score in scores.items()}
     return found
@@ -124,7 +125,8 @@ def equal_error_rate(points: pd.DataFrame) -> float:
 
 def plain_average(scenes: pd.DataFrame, members: list[str], config: Config) -> np.ndarray:
     """Probabilities (n_scenes, n_outputs) before anything is fitted: the mean of the members' logits in a sigmoid."""
-    logits = [scenes[[f"logit_{member}_{output}" for output in config.outputs]].to_numpy() for member in members]
+    columns = [[logit_column(member, index) for index in range(len(config.outputs))] for member in members]
+    logits = [scenes[names].to_numpy() for names in columns]
     return normalise(expit(np.mean(logits, axis=0)), config.task)
 
 

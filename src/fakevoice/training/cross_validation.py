@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 
 from fakevoice.core import artifacts, code_hash, plugins
 from fakevoice.core.config import Config, digest
@@ -23,11 +24,13 @@ from fakevoice.parallel import torchrun
 from fakevoice.parallel.pool import run_parallel
 from fakevoice.training.batches import WAVEFORM, build_augmentation, cropped_shape, waveform_plugins
 from fakevoice.training.fold_trainer import FoldJob, train_fold
-from fakevoice.training.networks import choose_device, load_network, score_rows, starting_weights
+from fakevoice.training.networks import choose_device, count_weights, load_network, score_rows, starting_weights
 from fakevoice.training.precision import with_precision
 from fakevoice.training.unlabeled_clips import MIN_CLIPS, last_linear
 from fakevoice.training.warm_start import check_warm_start, weight_files
 
+BYTES_OF_FLOAT32 = 4
+COPIES_OF_WEIGHTS = 5  # weights, gradients, two moments of AdamW, running average
 N_ROWS_LOOKED_AT = 4096  # for a column that tells the label
 
 
@@ -49,10 +52,29 @@ def check_networks(config: Config, shapes: dict[str, tuple[int, ...]]) -> None:
         n_columns = len(head_states(network, config) or config.outputs)
         build = plugins.load("models", network.model.name).build
         plugins.check_args(build, network.model.args, f"{where}.model.args")
+        _check_size(network, shape, n_columns, where)
         model = build(shape, n_columns, **network.model.args)
         if network.adapt:
             last_linear(model, n_columns)
         _check_plugins(network, config, shape, where)
+
+
+def _check_size(network: Network, shape: tuple[int, int], n_columns: int, where: str) -> None:
+    """Refuse a network that this machine cannot hold, before its weights are allocated.
+
+    Raises:
+        ConfigError: weights with what AdamW and the running average keep of them, or one batch, exceed the memory.
+    """
+    memory = psutil.virtual_memory().total
+    needed = {
+        "model.args": COPIES_OF_WEIGHTS * BYTES_OF_FLOAT32 * count_weights(network.model, shape, n_columns),
+        "training.batch_size": network.training.batch_size * int(np.prod(shape)) * BYTES_OF_FLOAT32,
+    }
+    for key, n_bytes in needed.items():
+        if n_bytes > memory:
+            raise ConfigError(
+                f"{where}.{key}: {n_bytes / 1e9:.0f} GB needed, and this machine has {memory / 1e9:.0f} GB"
+            )
 
 
 def _check_plugins(network: Network, config: Config, shape: tuple[int, int], where: str) -> None:

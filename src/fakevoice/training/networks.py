@@ -94,6 +94,15 @@ def build_model(plugin: Plugin, shape: tuple[int, ...], n_outputs: int) -> nn.Mo
     return plugins.load("models", plugin.name).build(shape, n_outputs, **plugin.args)
 
 
+def count_weights(plugin: Plugin, shape: tuple[int, ...], n_outputs: int) -> int:
+    """Number of weights of a network, counted without allocating them; 0 where a file on the disk holds them."""
+    if plugin.args.get("checkpoint"):
+        return 0
+    with torch.device("meta"):
+        model = build_model(_without_start(plugin), shape, n_outputs)
+    return sum(weight.numel() for weight in model.parameters())
+
+
 def starting_weights(plugin: Plugin) -> dict[str, Any]:
     """Those arguments of a model that only say what its training starts from, as files or hubs."""
     names = getattr(plugins.load("models", plugin.name), "STARTS_FROM", ())

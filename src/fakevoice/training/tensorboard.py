@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from fakevoice.core.figures import legend_label, new_figure
 from fakevoice.metrics.slices import reliability
 
 N_PICTURES = 8  # of the first batch
@@ -86,12 +87,12 @@ def write_first_batch(writer: Any, x: np.ndarray, y: np.ndarray, columns: list[s
 
 def draw_reliability(label: np.ndarray, probability: np.ndarray, outputs: list[str]) -> Figure:
     """What share of the scenes in which a probability was predicted held the output, beside what it should be."""
-    figure = Figure(figsize=(4.5, 4))
+    figure = new_figure(figsize=(4.5, 4))
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
     for index, output in enumerate(outputs):
         bins = reliability(label[:, index], probability[:, index], N_BINS)
-        axes.plot(bins["predicted"], bins["observed"], "o-", markersize=4, label=output)
+        axes.plot(bins["predicted"], bins["observed"], "o-", markersize=4, label=legend_label(output))
     axes.set(xlabel="probability, before calibration", ylabel="share of scenes that hold it", xlim=(0, 1), ylim=(0, 1))
     axes.legend()
     return figure
@@ -102,7 +103,7 @@ def draw_batch(x: np.ndarray, y: np.ndarray, columns: list[str]) -> Figure:
     n_shown = min(N_PICTURES, len(x))
     n_columns = (n_shown + 1) // 2
     n_bands, n_frames = x.shape[2:]
-    figure = Figure(figsize=(2.5 * n_columns + 2, 5))
+    figure = new_figure(figsize=(2.5 * n_columns + 2, 5))
     axes = figure.subplots()
     for index, (picture, share) in enumerate(zip(x[:n_shown, 0], y, strict=False)):
         row, left = divmod(index, n_columns)

@@ -8,10 +8,11 @@ Source: Bird & Lotfi, "Real-time detection of AI-generated speech for DeepFake v
 
 import itertools
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from fakevoice.audio.read import measure_length
 from fakevoice.core.errors import AudioError, ConfigError, DataError
@@ -37,10 +38,13 @@ STATISTICS = [
     *(f"mfcc{number}" for number in range(1, 21)),
 ]  # fmt: skip
 LABELS = {"0": "real", "1": "fake", "real": "real", "fake": "fake"}  # a later copy has numbers
+Window = Annotated[float, Field(gt=0, le=600)]
 Origin = Literal["auto", "csv", "folders"]
 
 
-def read(folder: Path, *, classes: list[str] = CLASSES, window_s: float = 1.0, source: Origin = "auto") -> pd.DataFrame:
+def read(
+    folder: Path, *, classes: list[str] = CLASSES, window_s: Window = 1.0, source: Origin = "auto"
+) -> pd.DataFrame:
     """Windows of the recordings without overlap, or the rows of the table; there is no test split.
 
     A last window is kept from half its length on. A recording that cannot be read is one clip, so that
@@ -70,14 +74,14 @@ def read(folder: Path, *, classes: list[str] = CLASSES, window_s: float = 1.0, s
 
 
 def template(
-    folder: Path, *, classes: list[str] = CLASSES, window_s: float = 1.0, source: Origin = "auto"
+    folder: Path, *, classes: list[str] = CLASSES, window_s: Window = 1.0, source: Origin = "auto"
 ) -> pd.DataFrame:
     """No rows, since nothing is to be predicted: id and the class columns; all text."""
     return even_guess([], classes)
 
 
 def given(
-    folder: Path, *, classes: list[str] = CLASSES, window_s: float = 1.0, source: Origin = "auto"
+    folder: Path, *, classes: list[str] = CLASSES, window_s: Window = 1.0, source: Origin = "auto"
 ) -> pd.DataFrame | None:
     """The 26 features of the table.
 

@@ -17,6 +17,7 @@ import threadpoolctl
 
 from fakevoice.audio.synthesis.source_filter import SAMPLE_RATE_HZ, Speaker, draw_speaker, record, speak
 from fakevoice.core import plugins
+from fakevoice.core.config_sections import Clips, Seed
 from fakevoice.core.errors import DataError
 from fakevoice.core.random import Stream, generator
 from fakevoice.data.generated_folders import make_folder
@@ -61,7 +62,7 @@ def template(folder: Path, *, classes: list[str]) -> pd.DataFrame:
     return plugins.load("datasets", "dacon").template(folder, classes=classes)
 
 
-def make(folder: Path, *, n_train: int = 400, n_test: int = 160, n_unlabeled: int = 60, seed: int = 0) -> None:
+def make(folder: Path, *, n_train: Clips = 400, n_test: Clips = 160, n_unlabeled: Clips = 60, seed: Seed = 0) -> None:
     """Write the demo competition, the same bytes for the same arguments; a finished one is left alone.
 
     Raises:

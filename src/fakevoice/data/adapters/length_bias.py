@@ -14,6 +14,7 @@ import soundfile
 import threadpoolctl
 
 from fakevoice.audio.synthesis.source_filter import SAMPLE_RATE_HZ, draw_speaker, record, speak
+from fakevoice.core.config_sections import Clips
 from fakevoice.core.random import Stream, generator
 from fakevoice.data.clip_tables import audio_below, class_recordings, clip_table, even_guess
 from fakevoice.data.generated_folders import make_folder
@@ -55,7 +56,7 @@ def template(folder: Path, *, classes: list[str] = CLASSES) -> pd.DataFrame:
     return even_guess(audio_below(folder, folder / "test"), classes)
 
 
-def make(folder: Path, *, n_clips: int = 240) -> None:
+def make(folder: Path, *, n_clips: Clips = 240) -> None:
     """Write a set where there is no folder, the same bytes each time; a folder made by somebody else is left alone."""
     if (folder / MARKER).is_file() or not folder.exists():
         make_folder(folder, MARKER, {"n_clips": n_clips}, _fill)

@@ -1,5 +1,6 @@
 """Scores WAV files by windows with model.onnx; needs onnxruntime, numpy and soundfile: python run_model.py FILE..."""
 
+import csv
 import json
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ RATE_HZ, LENGTH, HOP = FACTS["sample_rate_hz"], FACTS["n_samples"], FACTS["hop_s
 
 if __name__ == "__main__":
     session = onnxruntime.InferenceSession(str(FOLDER / "model.onnx"), providers=["CPUExecutionProvider"])
-    print("file,start_s,end_s", *FACTS["outputs"], sep=",")
+    table = csv.writer(sys.stdout, lineterminator="\n")
+    table.writerow(["file", "start_s", "end_s", *FACTS["outputs"]])
     for path in sys.argv[1:]:
         channels, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
         if rate_hz != RATE_HZ:
@@ -25,4 +27,4 @@ if __name__ == "__main__":
             window = sound[start : start + LENGTH]
             padded = np.pad(window, (0, LENGTH - len(window)))[None]
             (scores,) = session.run(None, {"waveform": padded})[0]
-            print(path, start / RATE_HZ, (start + len(window)) / RATE_HZ, *np.round(scores, 4), sep=",")
+            table.writerow([path, start / RATE_HZ, (start + len(window)) / RATE_HZ, *np.round(scores, 4)])

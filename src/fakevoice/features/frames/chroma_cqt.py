@@ -1,9 +1,13 @@
 """Chroma from a constant-Q transform, whose bins are pitches as they are (Ellis 2007; Brown 1991)."""
 
+from typing import Annotated
+
 import numpy as np
+from pydantic import Field
 
 from fakevoice.audio.constant_q import C1_HZ, EXACTNESS, bins_that_fit, constant_q
 from fakevoice.audio.spectrum import relative_to_peak
+from fakevoice.core.config_sections import Width
 from fakevoice.core.errors import ConfigError
 
 INPUT = "waveform"
@@ -13,10 +17,10 @@ def compute(
     waveform: np.ndarray,
     sample_rate_hz: int,
     *,
-    n_octaves: int = 7,
-    fmin_hz: float = C1_HZ,
-    bins_per_octave: int = 36,
-    hop_length: int = 256,
+    n_octaves: Annotated[int, Field(ge=1, le=20)] = 7,
+    fmin_hz: Annotated[float, Field(ge=10, le=96000)] = C1_HZ,
+    bins_per_octave: Annotated[int, Field(ge=1, le=240)] = 36,
+    hop_length: Width = 256,
 ) -> np.ndarray:
     """Magnitude of each pitch class, summed over the octaves, over that of the frame's strongest one.
 

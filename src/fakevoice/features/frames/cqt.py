@@ -3,12 +3,14 @@
 The front end of choice against replayed and converted speech (Todisco et al. 2017).
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from fakevoice.audio.constant_q import C1_HZ, bins_that_fit, constant_q
 from fakevoice.audio.spectrum import decibels, with_derivatives
+from fakevoice.core.config_sections import Width
 
 INPUT = "waveform"
 N_OCTAVES = 7
@@ -18,10 +20,10 @@ def compute(
     waveform: np.ndarray,
     sample_rate_hz: int,
     *,
-    n_bins: int | None = None,
-    fmin_hz: float = C1_HZ,
-    bins_per_octave: int = 12,
-    hop_length: int = 256,
+    n_bins: Width | None = None,
+    fmin_hz: Annotated[float, Field(ge=10, le=96000)] = C1_HZ,
+    bins_per_octave: Annotated[int, Field(ge=1, le=240)] = 12,
+    hop_length: Width = 256,
     deltas: Literal[0, 1, 2] = 0,
 ) -> np.ndarray:
     """Squared magnitude of each constant-Q bin in dB, with as many time derivatives below as asked for.

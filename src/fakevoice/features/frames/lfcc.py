@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from fakevoice.audio.spectrum import dct_matrix, decibels, linear_filter_bank, n_fft_of, project, with_derivatives
+from fakevoice.core.config_sections import Hertz, UpperHertz, Width
 from fakevoice.core.errors import ConfigError
 
 TAKES_TENSORS = True
@@ -17,10 +18,10 @@ def compute(
     power: np.ndarray,
     sample_rate_hz: int,
     *,
-    n_lfcc: int = 20,
-    n_filters: int = 20,
-    fmin_hz: float = 0.0,
-    fmax_hz: float | None = None,
+    n_lfcc: Width = 20,
+    n_filters: Width = 20,
+    fmin_hz: Hertz = 0.0,
+    fmax_hz: UpperHertz | None = None,
     deltas: Literal[0, 1, 2] = 0,
 ) -> np.ndarray:
     """Orthonormal DCT-II over linearly spaced bands in dB, with as many time derivatives below as asked for.

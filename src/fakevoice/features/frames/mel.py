@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 
 from fakevoice.audio.spectrum import log_mel, with_derivatives
+from fakevoice.core.config_sections import Hertz, UpperHertz, Width
 
 TAKES_TENSORS = True
 
@@ -13,9 +14,9 @@ def compute(
     power: np.ndarray,
     sample_rate_hz: int,
     *,
-    n_mels: int = 64,
-    fmin_hz: float = 20.0,
-    fmax_hz: float | None = None,
+    n_mels: Width = 64,
+    fmin_hz: Hertz = 20.0,
+    fmax_hz: UpperHertz | None = None,
     deltas: Literal[0, 1, 2] = 0,
 ) -> np.ndarray:
     """Power of each mel band in dB, with as many time derivatives below as asked for.

@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 
 from fakevoice.audio.spectrum import dct_matrix, log_mel, project, with_derivatives
+from fakevoice.core.config_sections import Hertz, UpperHertz, Width
 from fakevoice.core.errors import ConfigError
 
 TAKES_TENSORS = True
@@ -14,10 +15,10 @@ def compute(
     power: np.ndarray,
     sample_rate_hz: int,
     *,
-    n_mfcc: int = 40,
-    n_mels: int = 64,
-    fmin_hz: float = 20.0,
-    fmax_hz: float | None = None,
+    n_mfcc: Width = 40,
+    n_mels: Width = 64,
+    fmin_hz: Hertz = 20.0,
+    fmax_hz: UpperHertz | None = None,
     deltas: Literal[0, 1, 2] = 0,
 ) -> np.ndarray:
     """Orthonormal DCT-II over the mel bands in dB; coefficient 0 (the level) is kept, derivatives go below.

@@ -1,11 +1,11 @@
 """Correlation alignment: embeddings of both domains get the same covariance (Sun & Saenko 2016)."""
 
 from collections.abc import Callable
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import nn
+
+from fakevoice.core.config_sections import Weight
 
 
 class CorrelationAlignment(nn.Module):
@@ -28,7 +28,7 @@ class CorrelationAlignment(nn.Module):
         return self.weight * difference.square().sum() / (4 * scenes.shape[1] ** 2)
 
 
-def build(n_features: int, *, weight: Annotated[float, Field(ge=0)] = 1.0) -> nn.Module:
+def build(n_features: int, *, weight: Weight = 1.0) -> nn.Module:
     """The loss; it has no parameters, and any number of features will do.
 
     Source: Sun & Saenko, "Deep CORAL: correlation alignment for deep domain adaptation", ECCV workshops 2016.

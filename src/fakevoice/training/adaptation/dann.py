@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Callable
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
+
+from fakevoice.core.config_sections import Weight, Width
 
 
 class _Reversal(torch.autograd.Function):
@@ -55,8 +55,8 @@ def ramp(progress: float) -> float:
 def build(
     n_features: int,
     *,
-    strength: Annotated[float, Field(ge=0)] = 1.0,
-    n_hidden: Annotated[int, Field(ge=1)] = 64,
+    strength: Weight = 1.0,
+    n_hidden: Width = 64,
 ) -> nn.Module:
     """The adversary for embeddings of `n_features` numbers.
 

@@ -9,6 +9,8 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
+from fakevoice.core.config_sections import Weight
+
 
 class Consistency(nn.Module):
     """Squared difference of two probabilities, weighed more and more."""
@@ -37,7 +39,7 @@ def ramp(part: float) -> float:
 def build(
     n_features: int,
     *,
-    weight: Annotated[float, Field(ge=0)] = 1.0,
+    weight: Weight = 1.0,
     ramp_fraction: Annotated[float, Field(gt=0, le=1)] = 0.3,
 ) -> nn.Module:
     """The loss; it looks at probabilities and not at the embedding.

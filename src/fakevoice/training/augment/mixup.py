@@ -1,16 +1,17 @@
 """mixup: each clip and its label as a weighted mean with those of another clip (Zhang et al. 2018)."""
 
 from collections.abc import Callable
+from typing import Annotated
 
 import numpy as np
-from pydantic import PositiveFloat
+from pydantic import Field
 
 from fakevoice.core.config_sections import Share
 
 INPUT = "batch"
 
 
-def build(*, alpha: PositiveFloat = 0.2, probability: Share = 1.0) -> Callable:
+def build(*, alpha: Annotated[float, Field(gt=0, le=1000)] = 0.2, probability: Share = 1.0) -> Callable:
     """Mix with weights of Beta(alpha, alpha), drawn for each clip.
 
     Args:

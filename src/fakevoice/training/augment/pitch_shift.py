@@ -8,12 +8,12 @@ import soxr
 from fakevoice.audio.phase_vocoder import stretch
 from fakevoice.audio.pitch import frame_size
 from fakevoice.audio.read import fix_length
-from fakevoice.core.config_sections import Range, Share
+from fakevoice.core.config_sections import Share, range_of
 
 INPUT = "waveform"
 
 
-def build(sample_rate_hz: int, *, semitones: Range = (-2.0, 2.0), probability: Share = 0.5) -> Callable:
+def build(sample_rate_hz: int, *, semitones: range_of(-24, 24) = (-2.0, 2.0), probability: Share = 0.5) -> Callable:
     """Stretch in time, then resample to the length that it had; formants move with the pitch.
 
     Args:

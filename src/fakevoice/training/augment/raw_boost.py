@@ -18,10 +18,10 @@ def build(
     sample_rate_hz: int,
     *,
     algorithms: Annotated[tuple[Literal[1, 2, 3], ...], Field(min_length=1)] = (1, 2, 3),
-    n_powers: Annotated[int, Field(ge=1)] = 5,
+    n_powers: Annotated[int, Field(ge=1, le=100)] = 5,
     power_db: Range = (-20.0, -5.0),
     impulse_share: Share = 0.1,
-    impulse_gain: Annotated[float, Field(ge=0)] = 2.0,
+    impulse_gain: Annotated[float, Field(ge=0, le=1000)] = 2.0,
     snr_db: Range = (10.0, 40.0),
     probability: Share = 0.5,
 ) -> Callable:

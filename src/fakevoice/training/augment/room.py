@@ -5,12 +5,12 @@ from collections.abc import Callable
 import numpy as np
 
 from fakevoice.audio.channel import impulse_response, reverberate
-from fakevoice.core.config_sections import PositiveRange, Share
+from fakevoice.core.config_sections import Share, range_of
 
 INPUT = "waveform"
 
 
-def build(sample_rate_hz: int, *, rt60_s: PositiveRange = (0.1, 0.8), probability: Share = 0.5) -> Callable:
+def build(sample_rate_hz: int, *, rt60_s: range_of(0.01, 10) = (0.1, 0.8), probability: Share = 0.5) -> Callable:
     """Convolve with a made impulse response; the level is kept.
 
     Args:

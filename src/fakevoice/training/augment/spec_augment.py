@@ -1,12 +1,12 @@
 """SpecAugment: bands of time and frequency filled with the mean (Park et al. 2019), through albumentations."""
 
 import os
-from typing import Annotated
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for its newest version otherwise
 
 import albumentations as A
-from pydantic import Field
+
+from fakevoice.core.config_sections import Depth, Share
 
 INPUT = "picture"
 
@@ -14,11 +14,11 @@ INPUT = "picture"
 def build(
     shape: tuple[int, int],
     *,
-    n_time: Annotated[int, Field(ge=1)] = 2,
-    n_frequency: Annotated[int, Field(ge=1)] = 2,
-    max_time_fraction: float = 0.12,
-    max_frequency_fraction: float = 0.12,
-    probability: float = 0.8,
+    n_time: Depth = 2,
+    n_frequency: Depth = 2,
+    max_time_fraction: Share = 0.12,
+    max_frequency_fraction: Share = 0.12,
+    probability: Share = 0.8,
 ) -> A.BasicTransform:
     """Masks for standardised spectrograms, where 0 is the mean of each band.
 

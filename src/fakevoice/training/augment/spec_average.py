@@ -1,15 +1,13 @@
 """SpecAverage: bands of time and frequency filled with the mean of the clip (Cohen et al. 2022), by albumentations."""
 
 import os
-from typing import Annotated
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for its newest version otherwise
 
 import albumentations as A
 import numpy as np
-from pydantic import Field
 
-from fakevoice.core.config_sections import Share
+from fakevoice.core.config_sections import Depth, Share
 
 INPUT = "picture"
 
@@ -25,8 +23,8 @@ class _SpecAverage(A.XYMasking):
 def build(
     shape: tuple[int, int],
     *,
-    n_time: Annotated[int, Field(ge=1)] = 2,
-    n_frequency: Annotated[int, Field(ge=1)] = 2,
+    n_time: Depth = 2,
+    n_frequency: Depth = 2,
     max_time_fraction: Share = 0.12,
     max_frequency_fraction: Share = 0.12,
     probability: Share = 0.5,

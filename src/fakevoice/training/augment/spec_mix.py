@@ -1,20 +1,18 @@
 """SpecMix: bands of time and frequency taken from another clip, labels mixed by area (Kim et al. 2021)."""
 
 from collections.abc import Callable
-from typing import Annotated
 
 import numpy as np
-from pydantic import Field
 
-from fakevoice.core.config_sections import Share
+from fakevoice.core.config_sections import Depth, Share
 
 INPUT = "batch"
 
 
 def build(
     *,
-    n_time: Annotated[int, Field(ge=1)] = 3,
-    n_frequency: Annotated[int, Field(ge=1)] = 3,
+    n_time: Depth = 3,
+    n_frequency: Depth = 3,
     max_time_fraction: Share = 0.1,
     max_frequency_fraction: Share = 0.1,
     probability: Share = 0.5,

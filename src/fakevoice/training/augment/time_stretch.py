@@ -7,12 +7,12 @@ import numpy as np
 from fakevoice.audio.phase_vocoder import stretch
 from fakevoice.audio.pitch import frame_size
 from fakevoice.audio.read import fix_length
-from fakevoice.core.config_sections import PositiveRange, Share
+from fakevoice.core.config_sections import Share, range_of
 
 INPUT = "waveform"
 
 
-def build(sample_rate_hz: int, *, rate: PositiveRange = (0.81, 1.23), probability: Share = 0.5) -> Callable:
+def build(sample_rate_hz: int, *, rate: range_of(0.1, 10) = (0.81, 1.23), probability: Share = 0.5) -> Callable:
     """Stretch in time; what becomes longer is cut at the end, what becomes shorter is followed by zeros.
 
     Args:

@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
+from fakevoice.core.config_sections import Width
 from fakevoice.core.errors import ConfigError
 from fakevoice.training.sinc_filters import sinc_filters
 
@@ -148,7 +149,7 @@ class Branch(nn.Module):
 class Aasist(nn.Module):
     """Front end, encoder, a graph of each axis, two competing branches over both, and the readout."""
 
-    def __init__(self, front: FrontEnd, n_outputs: int, widths: tuple[int, int], graph_width: int, dropout: float):
+    def __init__(self, front: FrontEnd, n_outputs: int, widths: tuple[Width, Width], graph_width: int, dropout: float):
         super().__init__()
         narrow, wide = widths
         n_in = [1, narrow, narrow, wide, wide, wide]
@@ -184,13 +185,13 @@ def build(
     shape: tuple[int, int],
     n_outputs: int,
     *,
-    sample_rate_hz: Annotated[int, Field(ge=1000)] = 16000,
-    n_filters: Annotated[int, Field(ge=3)] = 70,
-    filter_length: Annotated[int, Field(ge=3)] = 129,
-    sinc_stride: Annotated[int, Field(ge=1)] = 1,
-    max_masked: Annotated[int, Field(ge=0)] = 20,
-    widths: tuple[int, int] = (32, 64),
-    graph_width: Annotated[int, Field(ge=1)] = 32,
+    sample_rate_hz: Annotated[int, Field(ge=1000, le=192000)] = 16000,
+    n_filters: Annotated[int, Field(ge=3, le=16384)] = 70,
+    filter_length: Annotated[int, Field(ge=3, le=65536)] = 129,
+    sinc_stride: Width = 1,
+    max_masked: Annotated[int, Field(ge=0, le=16384)] = 20,
+    widths: tuple[Width, Width] = (32, 64),
+    graph_width: Width = 32,
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5,
 ) -> nn.Module:
     """The published network: 297,866 parameters with 2 outputs; with widths (32, 24) the light one, 85,306.

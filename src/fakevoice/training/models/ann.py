@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from fakevoice.core.config_sections import Width
 from fakevoice.core.errors import ConfigError
 
 
@@ -38,7 +39,7 @@ def build(
     shape: tuple[int, int],
     n_outputs: int,
     *,
-    widths: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (1024, 512, 256),
+    widths: Annotated[tuple[Width, ...], Field(min_length=1)] = (1024, 512, 256),
     norm: bool = True,
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3,
 ) -> nn.Module:

@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from fakevoice.core.config_sections import Width
 from fakevoice.core.errors import ConfigError
 
 
@@ -63,14 +64,14 @@ def build(
     shape: tuple[int, int],
     n_outputs: int,
     *,
-    width: Annotated[int, Field(ge=1)] = 32,
+    width: Width = 32,
     n_blocks: Annotated[int, Field(ge=1, le=6)] = 3,
     kernel: Literal[1, 3, 5, 7, 9] = 3,
     norm: bool = True,
     pooling: Literal["mean", "flatten"] = "mean",
-    widths: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (128,),
+    widths: Annotated[tuple[Width, ...], Field(min_length=1)] = (128,),
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3,
-    n_channels: Annotated[int, Field(ge=1)] = 1,
+    n_channels: Annotated[int, Field(ge=1, le=8)] = 1,
 ) -> nn.Module:
     """The network for spectrograms; the defaults with 2 outputs have 109,666 parameters.
 

@@ -86,7 +86,7 @@ def build(
     shape: tuple[int, int],
     n_outputs: int,
     *,
-    width: Annotated[int, Field(ge=2, multiple_of=2)] = 32,
+    width: Annotated[int, Field(ge=2, le=16384, multiple_of=2)] = 32,
     pooling: Literal["mean", "attention", "lstm"] = "mean",
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.7,
 ) -> nn.Module:

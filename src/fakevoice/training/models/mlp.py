@@ -7,6 +7,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from fakevoice.core.config_sections import Depth, Width
+
 
 class MeanPerceptron(nn.Module):
     """Mean over time, hidden layers with batch normalisation, linear head."""
@@ -30,8 +32,8 @@ def build(
     shape: tuple[int, int],
     n_outputs: int,
     *,
-    width: Annotated[int, Field(ge=1)] = 128,
-    n_layers: Annotated[int, Field(ge=1)] = 2,
+    width: Width = 128,
+    n_layers: Depth = 2,
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2,
 ) -> nn.Module:
     """The network for clips of any length; 128 x 2 on 13 bands with 2 outputs has 19,074 parameters.

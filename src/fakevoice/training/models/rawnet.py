@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
+from fakevoice.core.config_sections import Depth, Width
 from fakevoice.core.errors import ConfigError
 from fakevoice.training.sinc_filters import sinc_filters
 
@@ -61,7 +62,7 @@ class Block(nn.Module):
 class RawNet(nn.Module):
     """Front end, six blocks, the last state of a GRU, one dense layer, linear head."""
 
-    def __init__(self, front: FrontEnd, n_outputs: int, widths: tuple[int, int], n_gru: int, n_layers: int):
+    def __init__(self, front: FrontEnd, n_outputs: int, widths: tuple[Width, Width], n_gru: int, n_layers: int):
         super().__init__()
         narrow, wide = widths
         channels = [len(front.filters), narrow, narrow, *[wide] * 4]
@@ -88,12 +89,12 @@ def build(
     shape: tuple[int, int],
     n_outputs: int,
     *,
-    sample_rate_hz: Annotated[int, Field(ge=1000)] = 16000,
-    n_filters: Annotated[int, Field(ge=1)] = 20,
-    filter_length: Annotated[int, Field(ge=3)] = 1025,
-    widths: tuple[int, int] = (20, 128),
-    n_gru: Annotated[int, Field(ge=1)] = 1024,
-    n_gru_layers: Annotated[int, Field(ge=1)] = 3,
+    sample_rate_hz: Annotated[int, Field(ge=1000, le=192000)] = 16000,
+    n_filters: Width = 20,
+    filter_length: Annotated[int, Field(ge=3, le=65536)] = 1025,
+    widths: tuple[Width, Width] = (20, 128),
+    n_gru: Width = 1024,
+    n_gru_layers: Depth = 3,
 ) -> nn.Module:
     """The baseline of ASVspoof 2021; the defaults with 2 outputs have 17,621,410 parameters.
 

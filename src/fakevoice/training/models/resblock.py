@@ -8,6 +8,8 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
+from fakevoice.core.config_sections import Width
+
 
 class PoolingBlock(nn.Module):
     """Two 3x3 convolutions around a shortcut, then the larger of each two neighbours on both axes."""
@@ -45,9 +47,9 @@ def build(
     shape: tuple[int, int],
     n_outputs: int,
     *,
-    width: Annotated[int, Field(ge=1)] = 32,
+    width: Width = 32,
     n_blocks: Annotated[int, Field(ge=1, le=6)] = 3,
-    n_dense: Annotated[int, Field(ge=1)] = 128,
+    n_dense: Width = 128,
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3,
 ) -> nn.Module:
     """The network for spectrograms of any shape; the defaults with 2 outputs have 324,642 parameters.

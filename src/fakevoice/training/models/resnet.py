@@ -7,6 +7,8 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
+from fakevoice.core.config_sections import Depth, Width
+
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions around a shortcut, pre-pooled where the block strides."""
@@ -71,8 +73,8 @@ def build(
     shape: tuple[int, int],
     n_outputs: int,
     *,
-    width: Annotated[int, Field(ge=1)] = 16,
-    n_blocks: Annotated[int, Field(ge=1)] = 1,
+    width: Width = 16,
+    n_blocks: Depth = 1,
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2,
 ) -> nn.Module:
     """The network for spectrograms of any shape; 16 x 1 with 2 outputs has 86,226 parameters.

@@ -8,6 +8,8 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
+from fakevoice.core.config_sections import Width
+
 
 class DilatedBlock(nn.Module):
     """Two 3x3 convolutions around a shortcut, whose frames lie `rate` apart; a wider block halves the bands first."""
@@ -67,7 +69,7 @@ def build(
     shape: tuple[int, int],
     n_outputs: int,
     *,
-    width: Annotated[int, Field(ge=1)] = 16,
+    width: Width = 16,
     n_blocks: Annotated[int, Field(ge=1, le=8)] = 6,
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2,
 ) -> nn.Module:

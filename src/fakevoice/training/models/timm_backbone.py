@@ -61,8 +61,8 @@ def build(
     backbone: str = "resnet18",
     pretrained: bool = False,
     weights: str = "",
-    n_frozen: Annotated[int, Field(ge=0)] = 0,
-    dropout: float = 0.0,
+    n_frozen: Annotated[int, Field(ge=0, le=10_000)] = 0,
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
 ) -> nn.Module:
     """A timm model with one input channel; the default with 2 outputs has 11,171,266 parameters.
 

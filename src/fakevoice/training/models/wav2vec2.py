@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
+from fakevoice.core.config_sections import Depth
 from fakevoice.core.errors import ConfigError
 from fakevoice.core.third_party import import_transformers, quiet
 
@@ -48,9 +49,9 @@ def build(
     n_outputs: int,
     *,
     checkpoint: str = "",
-    hidden: Annotated[int, Field(ge=HEAD_WIDTH, multiple_of=HEAD_WIDTH)] = 64,
-    n_layers: Annotated[int, Field(ge=1)] = 2,
-    n_frozen_layers: Annotated[int, Field(ge=0)] = 0,
+    hidden: Annotated[int, Field(ge=HEAD_WIDTH, le=16384, multiple_of=HEAD_WIDTH)] = 64,
+    n_layers: Depth = 2,
+    n_frozen_layers: Annotated[int, Field(ge=0, le=256)] = 0,
     pooling: Literal["mean", "attention"] = "mean",
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1,
 ) -> nn.Module:
