@@ -52,7 +52,9 @@ def test_a_clip_is_in_the_fold_of_its_noise(run, monkeypatch):
     monkeypatch.setattr(domain_gap, "held_out_log_odds", listen)
     monkeypatch.setattr("fakevoice.scenes.noise_bank._voiceless", lambda search: [(0.0, np.ones(3, np.float32))])
     clips = domain_gap.separate(run).clips.assign(fold=lambda table: seen["fold"])
-    mined = mine_noises(run.clips, run.paths.raw, run.config.sample_rate_hz, run.config.folds.n_folds).table
+    mined = mine_noises(
+        domain_gap.unlabeled_clips(run), run.paths.raw, run.config.sample_rate_hz, run.config.folds.n_folds
+    ).table
     assert mined.set_index("clip")["fold"].to_dict() == clips.set_index("id")["fold"].to_dict()
 
 

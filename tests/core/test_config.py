@@ -151,6 +151,10 @@ def test_an_impossible_value_is_refused(word):
         (["networks.mel.head=state"], "networks.mel.head: Input should be 'labels' or 'states'"),
         (["networks.mel.training.schedule=linear"], "'cosine' or 'constant'"),
         (["networks.mel.adapt=[{nme: coral}]"], "unknown key"),
+        (
+            ["networks.mel.adapt=[{name: coral}]", "rules.independent_files=true"],
+            "networks.mel.adapt learns from unlabeled clips, which rules.independent_files forbids: remove it",
+        ),
     ],
 )
 def test_an_impossible_head_or_adaptation_is_refused(words, message):

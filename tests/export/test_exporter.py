@@ -31,6 +31,7 @@ from fakevoice.export.graph import (
     TensorBlend,
     refuse_unexportable,
 )
+from fakevoice.export.model_card import _data
 from fakevoice.export.without_stacker import paired_difference, without_stacker
 from fakevoice.features.extract import check_features, extract
 from fakevoice.training.batches import Standardizer
@@ -133,6 +134,9 @@ def test_the_card_tells_of_the_data_and_its_limits(exported, run):
         assert f"| {label} | {len(rows)} | {rows['group'].nunique()} |" in text
     for word in ("60 train, 16 test, 8 unlabeled", "0 to 30 dB", "MIT", "2 folds", "n_mfcc=40", "| auc |"):
         assert word in text
+    assert "Rules: none. Unlabeled clips may be used for noises, label shares and adaptation; there are 8." in text
+    ruled = replace(run, config=load_config("demo", ["rules.independent_files=true"]))
+    assert "Nothing was fitted on test or unlabeled clips" in "\n".join(_data(ruled))
     assert not [line for line in text.splitlines() if line != line.rstrip()]
 
 

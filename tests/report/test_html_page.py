@@ -34,7 +34,7 @@ from tests.support.sealing import seal
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 TEXTS = html_page.texts()
 DIGITS = ["folds.n_folds=2", "stacker.n_rounds=5", "stacker.min_rows_per_leaf=3", "ensemble.n_bootstrap=20"]
-DIGITS += ["networks.mel=null", "networks.mfcc=null"]
+DIGITS += ["networks.mel=null", "networks.mfcc=null", "rules.independent_files=true"]
 QUICK = ("training.n_epochs=2", "training.batch_size=4")
 SECTIONS_OF_SCENES = [
     *("summary", "scores", "roc", "calibration", "conditions", "confusion", "worst"),
@@ -172,6 +172,11 @@ def test_many_classes_and_no_test(digits):
     assert "There are no test clips" in page.text and "Submissions of this competition" not in page.text
     names = {path.name for path in digits.parent.iterdir()}
     assert {"roc-classes.png", "reliability-all-classes.png", "confusion.png"} <= names
+
+
+def test_the_page_states_the_rules_of_the_run(page, digits):
+    assert "unlabeled clips may be used" in page.text
+    assert "nothing was fitted on test or unlabeled clips" in Page(digits.read_text(encoding="utf-8")).text
 
 
 def test_two_classes(lengths):

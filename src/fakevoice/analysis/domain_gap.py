@@ -18,6 +18,7 @@ from fakevoice.core.artifacts import read_array, read_json
 from fakevoice.core.errors import ArtifactError
 from fakevoice.core.random import Stream, generator
 from fakevoice.data.audit import audit_clips
+from fakevoice.data.unlabeled import usable_unlabeled_clips
 from fakevoice.ensemble.blend import STACK, Blend
 from fakevoice.features.extract import POOLED, pooled_names
 from fakevoice.features.store import CachedFeature
@@ -52,8 +53,9 @@ class Separation:
 
 
 def unlabeled_clips(run: Run) -> pd.DataFrame:
-    """The unlabeled clips that could be read, in the order of the feature cache; columns as of `load_clips`."""
-    return run.clips[(run.clips["split"] == "unlabeled") & (run.clips["error"] == "")]
+    """The unlabeled clips in the order of the feature cache, which holds those that could be read and may be used."""
+    clips = usable_unlabeled_clips(run.clips, run.config)
+    return clips[clips["error"] == ""]
 
 
 def separate(run: Run, n_scenes: int = 1500) -> Separation:

@@ -26,6 +26,7 @@ from fakevoice.core.config_sections import (
     Plugin,
     Preprocessing,
     Published,
+    Rules,
     Scenes,
     Section,
     Spectrogram,
@@ -72,6 +73,7 @@ class Config(Section):
     sample_rate_hz: int = Field(16000, ge=1000, le=192000)  # to which every file is resampled
     clip_duration_s: float = Field(5.0, gt=0, le=600)  # of a test clip, and so of a scene
     preprocessing: Preprocessing = Preprocessing()  # of every file
+    rules: Rules = Rules()  # of the competition
     on_error: Literal["strict", "mark"] = "strict"  # of a file: stop, or leave it out and predict the prior
     device: Literal["auto", "cpu", "cuda"] = "auto"  # that trains and scores; "auto": a GPU where there is one
     # who computes, who is told and where one uploads change no result, or its last digits: no artifact holds these five
@@ -130,6 +132,11 @@ class Config(Section):
         if self.scenes.states and self.task != "multilabel":
             raise ValueError("scenes.states mixes voices, which only a multilabel task can describe")
         for name, network in self.networks.items():
+            if network.adapt and self.rules.independent_files:
+                raise ValueError(
+                    f"networks.{name}.adapt learns from unlabeled clips, which rules.independent_files forbids: "
+                    "remove it"
+                )
             if network.head == "states":
                 self._check_states_head(f"networks.{name}.head")
         return self

@@ -76,6 +76,12 @@ class Data(Section):
     cache_gb: float = Field(50.0, gt=0, le=1e6)  # largest download, in 10⁹ bytes
 
 
+class Rules(Section):
+    """What the competition's rules forbid; the model card and the report state them."""
+
+    independent_files: bool = False  # the answer for a file depends on it alone; nothing is fitted on unlabeled clips
+
+
 class Preprocessing(Section):
     """From a decoded file to a clip of exactly `clip_duration_s`, at `sample_rate_hz`."""
 

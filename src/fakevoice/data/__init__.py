@@ -6,4 +6,5 @@
 - `leakage`: checks that no fold is trained on what it is scored on
 - `shortcuts`: labels that can be predicted from recording conditions, and weights against it
 - `clip_cache`: training clips decoded once
+- `unlabeled`: unlabeled clips that a run may learn from
 """

@@ -64,11 +64,22 @@ def _data(run: Run) -> Iterator[str]:
     for label, rows in train.groupby("label"):
         yield markdown_row(label, f"{len(rows):,}", f"{rows['group'].nunique():,}")
     unit = "recording channel" if config.folds.unit == "channel" else "group (a speaker or generator)"
+    yield f"\n{_rules(run)}"
     yield f"\n{config.folds.n_folds} folds, each of which holds back every clip of a {unit}."
     if config.scenes.states:
         states = run.scenes["state"].value_counts(normalize=True, sort=False)
         yield f"Trained on {len(run.scenes):,} simulated scenes, of which hold "
         yield ", ".join(f"{state} {share:.1%}" for state, share in states.items()) + "."
+
+
+def _rules(run: Run) -> str:
+    if run.config.rules.independent_files:
+        return (
+            "Rules: independent files. Nothing was fitted on test or unlabeled clips, and the answer for a file "
+            "depends on that file alone."
+        )
+    n_unlabeled = int((run.clips["split"] == "unlabeled").sum())
+    return f"Rules: none. Unlabeled clips may be used for noises, label shares and adaptation; there are {n_unlabeled}."
 
 
 def _scores(run: Run, alone: StandaloneNetworks, facts: dict[str, Any]) -> Iterator[str]:

@@ -46,6 +46,7 @@ def summary(material: Material, sections: list[Section]) -> Summary:
         ("submission", ", ".join(report_tables.submission_names(run)) or "–"),
         ("config", digest(read_json(run.paths.stage(ENSEMBLE) / "config.json"))[:8]),  # whatever keys are new by now
         ("task", say(f"task.{config.task}")),
+        ("rules", say(f"rules.{'independent' if config.rules.independent_files else 'none'}")),
         ("members", ", ".join(material.members)),
         ("n_train", int(splits.get("train", 0))),
         ("n_groups", run.clips.loc[run.clips["split"] == "train", "group"].nunique()),

@@ -91,10 +91,10 @@ def mine_noises(clips: pd.DataFrame, folder: Path, sample_rate_hz: int, n_folds:
     """Cut voiceless segments out of the unlabeled clips.
 
     Args:
-        clips: clip table; only rows of the split ``unlabeled`` are read.
+        clips: id and path of the unlabeled clips.
+        folder: that paths are relative to.
     """
-    unlabeled = clips[clips["split"] == "unlabeled"]
-    searches = [_Search(c, folder / p, sample_rate_hz) for c, p in zip(unlabeled["id"], unlabeled["path"], strict=True)]
+    searches = [_Search(c, folder / p, sample_rate_hz) for c, p in zip(clips["id"], clips["path"], strict=True)]
     chunks = [searches[start : start + CHUNK] for start in range(0, len(searches), CHUNK)]
     found = run_parallel(_all_voiceless, chunks, "scenes: mining noise", "chunks")
     folds = noise_folds(len(searches), n_folds).tolist()

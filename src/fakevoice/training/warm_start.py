@@ -7,7 +7,7 @@ that fold k holds back.
 import csv
 from pathlib import Path
 
-from fakevoice.core.artifacts import checksum
+from fakevoice.core.artifacts import checksum, read_manifest
 from fakevoice.core.config import Config
 from fakevoice.core.config_sections import Network
 from fakevoice.core.errors import ConfigError, LeakError
@@ -27,7 +27,8 @@ def check_warm_start(network: Network, config: Config, paths: Paths) -> None:
     """Refuse weights that are not there, or that have seen what is held back here.
 
     Raises:
-        ConfigError: that run has no such weights.
+        ConfigError: that run has no such weights, or it may have learned from unlabeled clips that the rules of this
+            one forbid.
         LeakError: it is of the same competition, and a clip is in another fold there than here, if folds are made;
             clips that came since, or are gone, do no harm.
     """
@@ -41,8 +42,16 @@ def check_warm_start(network: Network, config: Config, paths: Paths) -> None:
             f"warm_start {network.warm_start}: {missing[0]} is not there; "
             f"./run.sh train --config {competition} experiment={experiment} folds.n_folds={config.folds.n_folds} first"
         )
-    ours, theirs = (run / "folds" / "folds.csv" for run in (paths.run, files[0].parents[3]))
-    if competition != config.competition or not ours.is_file():
+    if competition != config.competition:
+        return
+    other = files[0].parents[3]
+    if config.rules.independent_files and not _has_independent_files(other):
+        raise ConfigError(
+            f"warm_start {network.warm_start}: that run did not keep rules.independent_files; "
+            f"./run.sh train --config {competition} experiment={experiment} rules.independent_files=true first"
+        )
+    ours, theirs = (run / "folds" / "folds.csv" for run in (paths.run, other))
+    if not ours.is_file():
         return
     here, there = _folds(ours), _folds(theirs)
     moved = [clip for clip in here if there.get(clip, here[clip]) != here[clip]]
@@ -51,6 +60,15 @@ def check_warm_start(network: Network, config: Config, paths: Paths) -> None:
             f"warm_start {network.warm_start}: that run has other folds, so that it saw held-out clips "
             f"({len(moved)} of them, e.g. {moved[0]!r}); put its folds back into folds.csv, or start from nothing"
         )
+
+
+def _has_independent_files(run: Path) -> bool:
+    """Whether the features of a run were made under `rules.independent_files`."""
+    manifest = run / "features" / "manifest.json"
+    if not manifest.is_file():
+        return False
+    rules = read_manifest(manifest)["config"].get("rules", {})
+    return bool(rules.get("independent_files"))
 
 
 def _folds(path: Path) -> dict[str, str]:

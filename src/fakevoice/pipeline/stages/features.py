@@ -12,6 +12,7 @@ READS = (
     "clip_duration_s",
     "preprocessing",
     "scenes",
+    "rules",
     "spectrogram",
     "features",
     "pooled",
@@ -42,11 +43,12 @@ def run(config: Config, paths: Paths) -> list[Path]:
     from fakevoice.core.artifacts import checksum, read_json, write_json
     from fakevoice.core.tables import CLIP_TEXT, SCENE_TEXT, VOICE_TEXT, read_table
     from fakevoice.data.clip_cache import open_clips
+    from fakevoice.data.unlabeled import usable_unlabeled_clips
     from fakevoice.pipeline.feature_shards import Sources, feature_folders, fill, given_statistics
 
     prepared, drawn = paths.stage("prepare"), paths.stage("scenes")
     clips = read_table(prepared / "clips.csv", CLIP_TEXT)
-    test, unlabeled = (clips[clips["split"] == split] for split in ("test", "unlabeled"))
+    test, unlabeled = clips[clips["split"] == "test"], usable_unlabeled_clips(clips, config)
     sources = Sources(
         splits={"scenes": read_table(drawn / "scenes.csv", SCENE_TEXT), "test": test, "unlabeled": unlabeled},
         voices=read_table(drawn / "voices.csv", VOICE_TEXT),

@@ -6,7 +6,7 @@ from fakevoice.core.config import Config
 from fakevoice.core.paths import Paths
 
 AFTER = ("prepare", "folds")
-READS = ("seed", "sample_rate_hz", "clip_duration_s", "classes", "folds", "scenes")
+READS = ("seed", "sample_rate_hz", "clip_duration_s", "classes", "folds", "scenes", "rules")
 
 
 def run(config: Config, paths: Paths) -> list[Path]:
@@ -17,6 +17,7 @@ def run(config: Config, paths: Paths) -> list[Path]:
     from fakevoice.data import leakage
     from fakevoice.data.folds import read_folds
     from fakevoice.data.shortcuts import overlap_weights, recording_facts
+    from fakevoice.data.unlabeled import usable_unlabeled_clips
     from fakevoice.scenes.draw import draw_scenes, plain_scenes
     from fakevoice.scenes.generated_noises import make_noises
     from fakevoice.scenes.noise_bank import NAME, NoiseBank, mine_noises
@@ -28,7 +29,8 @@ def run(config: Config, paths: Paths) -> list[Path]:
     train = folds.merge(clips.loc[is_train, ["id", "duration_s"]], on="id", validate="1:1")
 
     if config.scenes.states:
-        mined = mine_noises(clips, paths.raw, config.sample_rate_hz, config.folds.n_folds)
+        unlabeled = usable_unlabeled_clips(clips, config)
+        mined = mine_noises(unlabeled, paths.raw, config.sample_rate_hz, config.folds.n_folds)
         bank = mined.extended_by(make_noises(config)).kept(folder)
         scenes, voices = draw_scenes(train, bank.table, config, config.scenes.n_scenes)
     else:
