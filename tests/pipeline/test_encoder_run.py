@@ -28,7 +28,20 @@ WORDS = [
     "pooled=[mel]",
     "networks.probe.feature=whisper",
     "networks.probe.model.name=linear",
-    *(f"networks.probe.training.{word}" for word in ("n_epochs=2", "batch_size=16", "precision=fp32")),
+    "features.frames.encoder=transformers",
+    f"features.frames.checkpoint={CHECKPOINT}",
+    "features.frames.layers=[1,2]",
+    "features.frames.statistics=null",
+    "features.frames.every=10",
+    "networks.frames.feature=frames",
+    "networks.frames.model.name=frame_attention",
+    "networks.frames.model.args.n_layers=2",
+    "networks.frames.model.args.width=8",
+    *(
+        f"networks.{name}.training.{word}"
+        for name in ("probe", "frames")
+        for word in ("n_epochs=2", "batch_size=16", "precision=fp32")
+    ),
 ]
 
 
@@ -71,9 +84,9 @@ def test_other_weights_make_the_features_stale(run, models, monkeypatch, tmp_pat
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    assert dict(stale_stages(run))["features"] == "input weights of whisper changed"
+    assert dict(stale_stages(run))["features"].startswith("input weights of ")
     after = feature_folders(paths(run).cache, run, {})
-    assert [name for name in before if before[name] != after[name]] == ["whisper"]
+    assert [name for name in before if before[name] != after[name]] == ["whisper", "frames"]
 
 
 def test_without_the_model_a_run_stops_before_prepare(tmp_path, monkeypatch, capsys):

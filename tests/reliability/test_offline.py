@@ -46,7 +46,7 @@ CLIENTS = {
     "s3fs": set(),
     "smtplib": set(),
     "socket": {"parallel/torchrun", "serve/app"},  # the name of this machine; a port of it
-    "timm": {"training/fold_trainer", "training/models/timm_backbone"},  # SyncBatchNorm; pretrained=true
+    "timm": {"training/fold_trainer", "training/models/timm_backbone"},  # SyncBatchNorm; architectures
     "torch.hub": set(),
     "transformers": {"core/third_party", "features/encoders/transformers"},  # from folders
     "urllib": {"core/remote", "serve/access"},  # parts of an address, which ask nobody
@@ -78,9 +78,8 @@ def values(node: object, keys: tuple[str, ...]) -> list:
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.rglob("*.yaml")), ids=lambda file: file.stem)
 def test_no_config_of_the_project_asks_for_it(file):
-    words = ("pretrained", "checkpoint", "root", "engine", "scheduler", "tracking", "resume_from")
+    words = ("root", "engine", "scheduler", "tracking", "resume_from")
     config = yaml.safe_load(file.read_text(encoding="utf-8"))
-    config.pop("features", None)  # encoders are read from the disk: features/encoders/transformers.py
     assert values(config, words) == []
 
 
@@ -121,11 +120,16 @@ def test_export_asks_nobody(damageable, tmp_path):
 
 
 @pytest.mark.slow
-def test_pretrained_weights_are_asked_for_only_by_their_word(tmp_path):
-    build = "from fakevoice.training.models.timm_backbone import build; build((64, 64), 2, backbone='resnet10t'{})"
-    assert run_alone(["-c", build.format("")], tmp_path)[1] == []
-    with pytest.raises(AssertionError, match="pretrained=True"):
-        run_alone(["-c", build.format(", pretrained=True")], tmp_path, HF_HOME=str(tmp_path / "hub"))
-    attempts = (tmp_path / "attempts.txt").read_text().splitlines()
-    assert attempts
-    print(f"pretrained=true: {len(attempts)} attempts, the first {attempts[0]}")
+def test_missing_pretrained_weights_are_not_downloaded(tmp_path):
+    command = """
+from fakevoice.core.errors import ConfigError
+from fakevoice.training.models.{} import build
+try:
+    build((64, 64), 2, {}="no/such")
+except ConfigError as error:
+    print(error)
+"""
+    for name, argument in (("timm_backbone", "weights"), ("encoder", "checkpoint")):
+        code = command.format(name, argument)
+        said, attempts = run_alone(["-c", code], tmp_path)
+        assert "fetch-models" in said and attempts == []

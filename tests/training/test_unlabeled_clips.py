@@ -17,7 +17,7 @@ from fakevoice.inference.recordings import answer
 from fakevoice.pipeline.runner import run_pipeline
 from fakevoice.training.unlabeled_clips import Adaptation, last_linear, unlabeled_size
 
-SHAPES = {"aasist": (1, 8000), "rawnet": (1, 8000), "wav2vec2": (1, 8000)}  # of the models that take no spectrograms
+SHAPES = {"aasist": (1, 8000), "encoder": (1, 8000), "rawnet": (1, 8000)}  # of the models that take no spectrograms
 models = pytest.mark.parametrize("name", plugins.names("models"))
 
 

@@ -88,15 +88,21 @@ def doctor(options: Namespace) -> int:
 
 
 def fetch_models(options: Namespace) -> None:
-    """Download the pretrained encoders of a config; the only command that downloads a model."""
+    """Download the pretrained models of a config; the only command that downloads a model."""
+    from fakevoice.core import plugins
     from fakevoice.features import embed
 
     config = config_of(options)
-    encoders = {name: args for name, args in config.features.items() if embed.is_encoder(args)}
-    for name, args in encoders.items():
-        print(f"{name}: {embed.fetch(args)}", flush=True)
-    if not encoders:
-        print(f"{config.competition} uses no pretrained encoder")
+    folders = {name: embed.fetch(args) for name, args in config.features.items() if embed.is_encoder(args)}
+    for name, network in config.networks.items():
+        module = plugins.load("models", network.model.name)
+        if hasattr(module, "fetch"):
+            folders[name] = module.fetch(**network.model.args)
+    folders = {name: folder for name, folder in folders.items() if folder is not None}
+    for name, folder in folders.items():
+        print(f"{name}: {folder}", flush=True)
+    if not folders:
+        print(f"{config.competition} uses no pretrained model")
     print(f"next: ./run.sh all --config {options.config or config.competition}")
 
 

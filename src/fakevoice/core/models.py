@@ -5,7 +5,7 @@
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fakevoice.core.errors import ConfigError, RemoteError
@@ -33,6 +33,18 @@ def find(checkpoint: str) -> Path:
         f"the pretrained model {checkpoint} is not in {root()}: ./run.sh fetch-models downloads it "
         "(with the --config and words of your command), preset=scratch trains without pretrained weights"
     )
+
+
+def state_of(files: Callable[[], list[Path]]) -> list:
+    """Names, sizes and times of a model's files, which tell a stage whether they changed; ``["missing"]`` without them.
+
+    Args:
+        files: gives the files, or raises ConfigError where the model is missing.
+    """
+    try:
+        return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files()]
+    except (ConfigError, OSError):
+        return ["missing"]
 
 
 def fetch(checkpoint: str, revision: str, files: Sequence[str]) -> Path:

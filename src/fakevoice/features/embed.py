@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # torch takes longer to import than most features take
 
 ENCODER = "encoder"
 N_LOADED = 4  # encoders kept in memory
+LARGEST = float(np.finfo(np.float16).max)  # values are cached in float16
 
 
 def is_encoder(args: dict[str, Any]) -> bool:
@@ -42,7 +43,7 @@ def embed(waveforms: np.ndarray, sample_rate_hz: int, args: dict[str, Any], devi
 
     Raises:
         ConfigError: the model is missing, or an argument is wrong.
-        FakevoiceError: there is no such device.
+        FakevoiceError: there is no such device, or values do not fit into the cache.
     """
     import torch
 
@@ -50,7 +51,13 @@ def embed(waveforms: np.ndarray, sample_rate_hz: int, args: dict[str, Any], devi
         waveforms = np.stack([resample(waveform, sample_rate_hz, SAMPLE_RATE_HZ) for waveform in waveforms])
     module = load_encoder(waveforms.shape[1], args, device)
     with torch.inference_mode():
-        return module(torch.from_numpy(waveforms).to(device)).float().cpu().numpy()
+        values = module(torch.from_numpy(waveforms).to(device)).float().cpu().numpy()
+    if not np.abs(values).max() <= LARGEST:
+        checkpoint = args.get("checkpoint", args[ENCODER])
+        raise FakevoiceError(
+            f"{checkpoint}: values of layers {args.get('layers')} exceed the float16 of the cache: leave some out"
+        )
+    return values
 
 
 def load_encoder(n_samples: int, args: dict[str, Any], device: str = "cpu") -> "nn.Module":

@@ -165,7 +165,8 @@ def check_features(config: Config) -> dict[str, tuple[int, ...]]:
     for name in config.pooled:
         if name in encoder_features(config):
             raise ConfigError(f"pooled: {name!r} is an embedding; a network such as `linear` can read it")
-        if shapes[name][1] == config.n_samples:  # its frames are the samples
+        if shapes[name][0] == 1 and shapes[name][1] > config.n_samples // config.spectrogram.hop_length + 1:
+            # its frames are samples
             raise ConfigError(f"pooled: {name!r} is no spectrum, so that it has no bands to take statistics of")
     return shapes
 

@@ -24,7 +24,7 @@ from fakevoice.parallel import torchrun
 from fakevoice.parallel.pool import run_parallel
 from fakevoice.training.batches import WAVEFORM, build_augmentation, cropped_shape, waveform_plugins
 from fakevoice.training.fold_trainer import FoldJob, train_fold
-from fakevoice.training.networks import choose_device, count_weights, load_network, score_rows, starting_weights
+from fakevoice.training.networks import choose_device, count_weights, load_network, pretrained_files, score_rows
 from fakevoice.training.precision import with_precision
 from fakevoice.training.unlabeled_clips import MIN_CLIPS, last_linear
 from fakevoice.training.warm_start import check_warm_start, weight_files
@@ -226,7 +226,7 @@ def _key(job: FoldJob) -> str:
     data += map(artifacts.array_hash, (job.target, job.fold))
     config, network = job.config, job.network
     columns = [config.outputs, head_states(network, config), config.epoch_measures]
-    files = map(Path, filter(None, [job.warm_start, starting_weights(network.model).get("weights")]))
+    files = [*filter(None, [job.warm_start]), *pretrained_files(network.model)]
     data += [artifacts.checksum(file) for file in files]
     return digest([job.name, network.model_dump(), job.index, config.seed, config.task, columns, code, data])
 

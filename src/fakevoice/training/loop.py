@@ -26,7 +26,7 @@ class TrainingLoop:
         if steps_per_epoch < 1:
             raise FakevoiceError("fewer training scenes than one batch: lower training.batch_size")
         self.optimizer = torch.optim.AdamW(
-            objective.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            _parameter_groups(objective), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.steps_per_epoch, self.bad_batches = steps_per_epoch, 0
         self.n_pieces = 1  # of a batch
@@ -34,7 +34,9 @@ class TrainingLoop:
 
     @property
     def learning_rate(self) -> float:
-        return self.optimizer.param_groups[0]["lr"]
+        """Of parameters that a model gives no factor of their own."""
+        group = self.optimizer.param_groups[0]
+        return group["lr"] / group["factor"]
 
     def share_gradients(self) -> None:
         """Use the mean gradient of all ranks in each step; all start with the parameters of rank 0."""
@@ -91,7 +93,7 @@ class TrainingLoop:
     def _schedule(self, step: int) -> None:
         factor = learning_rate_factor(step, self.n_steps, self.settings)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * factor
+            group["lr"] = self.settings.learning_rate * factor * group["factor"]
 
     def state(self) -> dict:
         return {
@@ -104,6 +106,15 @@ class TrainingLoop:
         self.objective.load_state_dict(state["objective"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _parameter_groups(objective: Objective) -> list[dict]:
+    """Parameters by the factor of their learning rate, which a model's ``rate_factors()`` gives; otherwise 1."""
+    factors = getattr(objective.model, "rate_factors", dict)()
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter in objective.parameters():
+        groups.setdefault(factors.get(parameter, 1.0), []).append(parameter)
+    return [{"params": parameters, "factor": factor} for factor, parameters in groups.items()]
 
 
 def running_average(model: nn.Module, decay: float) -> AveragedModel:

@@ -109,6 +109,16 @@ def starting_weights(plugin: Plugin) -> dict[str, Any]:
     return {name: value for name, value in plugin.args.items() if name in names}
 
 
+def pretrained_files(plugin: Plugin) -> list[Path]:
+    """Files of pretrained weights that the training of a model starts from.
+
+    Raises:
+        ConfigError: they are missing.
+    """
+    module = plugins.load("models", plugin.name)
+    return module.weight_files(**plugin.args) if hasattr(module, "weight_files") else []
+
+
 def _without_start(plugin: Plugin) -> Plugin:
     """The model of a network that is trained already: where its training started need not be there any more."""
     started = starting_weights(plugin)

@@ -8,51 +8,21 @@ import numpy as np
 import pytest
 import torch
 
-from fakevoice.core.errors import ConfigError
+from fakevoice.core.errors import ConfigError, FakevoiceError
 from fakevoice.core.third_party import import_transformers
 from fakevoice.features import embed
+from tests.support import tiny_encoders
+from tests.support.tiny_encoders import FAMILIES
 
 RATE_HZ = 16_000
 N_SAMPLES = 2 * RATE_HZ
-SMALL = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}
-FAMILIES = {
-    "Wav2Vec2": SMALL | {"conv_dim": (16,) * 7},
-    "WavLM": SMALL | {"conv_dim": (16,) * 7},
-    "Hubert": SMALL | {"conv_dim": (16,) * 7},
-    "UniSpeechSat": SMALL | {"conv_dim": (16,) * 7},
-    "Data2VecAudio": SMALL | {"conv_dim": (16,) * 7, "num_conv_pos_embeddings": 3},
-    "Whisper": {
-        "d_model": 32,
-        "encoder_layers": 3,
-        "decoder_layers": 1,
-        "encoder_attention_heads": 2,
-        "decoder_attention_heads": 2,
-        "encoder_ffn_dim": 64,
-        "decoder_ffn_dim": 64,
-        "vocab_size": 8,
-        "pad_token_id": 0,
-        "bos_token_id": 1,
-        "eos_token_id": 1,
-        "decoder_start_token_id": 2,
-    },
-}
 MODELS = Path(os.environ.get("FAKEVOICE_MODELS", "no models"))
 
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory) -> dict[str, Path]:
-    """Family → a folder as published: half precision, with the settings of its feature extractor."""
-    transformers = import_transformers()
-    folder = tmp_path_factory.mktemp("models")
-    transformers.utils.logging.disable_progress_bar()
-    for name, settings in FAMILIES.items():
-        torch.manual_seed(7)
-        config = getattr(transformers, f"{name}Config")(**settings)
-        getattr(transformers, f"{name}Model")(config).half().save_pretrained(folder / name)
-        kind = transformers.WhisperFeatureExtractor if name == "Whisper" else transformers.Wav2Vec2FeatureExtractor
-        kind().save_pretrained(folder / name)
-    transformers.utils.logging.enable_progress_bar()
-    return {name: folder / name for name in FAMILIES}
+    """Family → its folder."""
+    return tiny_encoders.write(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture
@@ -107,6 +77,29 @@ def test_a_clip_does_not_depend_on_its_batch(checkpoints, waveforms, family):
     together = embed.embed(waveforms, RATE_HZ, args)
     alone = np.concatenate([embed.embed(waveform[None], RATE_HZ, args) for waveform in waveforms])
     assert np.allclose(together, alone, atol=1e-6)
+
+
+def test_frames_are_decimated_by_their_mean(checkpoints, waveforms):
+    args = arguments(checkpoints["WavLM"], statistics=None)
+    frames, every_third = (embed.embed(waveforms, RATE_HZ, args | {"every": every}) for every in (1, 3))
+    n_frames = frames.shape[2] // 3
+    expected = frames[:, :, : 3 * n_frames].reshape(3, 64, n_frames, 3).mean(axis=3)
+    assert every_third.shape == (3, 64, n_frames) and np.allclose(every_third, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [({"every": 2}, "every: 2 needs frames"), ({"every": 200, "statistics": None}, "every: 200 of a clip that has 99")],
+)
+def test_impossible_decimation(checkpoints, waveforms, args, message):
+    with pytest.raises(ConfigError, match=message):
+        embed.embed(waveforms, RATE_HZ, arguments(checkpoints["WavLM"], **args))
+
+
+def test_values_too_large_for_the_cache_are_named(checkpoints, waveforms, monkeypatch):
+    monkeypatch.setattr(embed, "LARGEST", 1e-6)
+    with pytest.raises(FakevoiceError, match=r"layers \[0, 2\] exceed the float16"):
+        embed.embed(waveforms, RATE_HZ, arguments(checkpoints["WavLM"]))
 
 
 def test_bf16_is_close(checkpoints, waveforms):

@@ -1,13 +1,12 @@
 """Backbones of timm: any name, any picture, weights from a file, the first layers frozen."""
 
-import huggingface_hub.constants
 import pytest
 import safetensors.torch
 import torch
 from torch import nn
 
 from fakevoice.core.errors import ConfigError
-from fakevoice.training.models.timm_backbone import build, import_timm
+from fakevoice.training.models.timm_backbone import build, fetch, import_timm
 
 SHAPE = (64, 157)
 BAKE_OFF = [
@@ -151,16 +150,17 @@ def test_old_files_count_no_batches(tmp_path):
     assert torch.equal(model.net.bn1.running_mean, state["bn1.running_mean"])
 
 
-def test_weights_come_from_one_place():
-    with pytest.raises(ConfigError, match="give one of the two"):
-        build(SHAPE, 2, pretrained=True, weights="resnet18.pth")
-
-
-def test_without_a_connection_the_hub_is_a_config_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ConfigError, match="timm cannot make 'resnet10t'"):
-        build(SHAPE, 2, backbone="resnet10t", pretrained=True)
+def test_weights_of_the_hub_are_read_from_the_folder_of_models(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKEVOICE_MODELS", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"timm/resnet10t\.x is not in .*fetch-models"):
+        build(SHAPE, 2, backbone="resnet10t", weights="timm/resnet10t.x")
+    folder = tmp_path / "timm" / "resnet10t.x"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    published = colour_checkpoint(folder / "model.safetensors")
+    model = build(SHAPE, 2, backbone="resnet10t", weights="timm/resnet10t.x")
+    assert torch.equal(model.net.layer4[0].conv2.weight, published.layer4[0].conv2.weight)
+    assert fetch(weights="timm/resnet10t.x") == folder and fetch(weights="file.pth") is None
 
 
 def test_the_first_parameters_are_frozen_with_their_statistics():

@@ -1,8 +1,9 @@
-"""Frozen speech encoders that `transformers` can load: Whisper, wav2vec 2.0, WavLM, HuBERT, UniSpeech-SAT, data2vec.
+"""Pretrained speech encoders that `transformers` loads: Whisper, wav2vec 2.0, WavLM, HuBERT, UniSpeech-SAT, data2vec.
 
 The values are hidden states of chosen layers: their mean and standard deviation over time (for probes and trees), or
-the frames themselves (for networks). Layers above the last one that is used are not computed. Whisper's position
-embeddings are cut to the length of the clip, which takes a sixth of the time for 5 s (it was trained on 30 s).
+the frames themselves (for networks such as `frame_attention`). Layers above the last one that is used are not computed.
+Whisper's position embeddings are cut to the length of the clip, which takes a sixth of the time for 5 s (it was trained
+on 30 s). `load` is also how the network `encoder` gets an encoder to fine-tune.
 
 Models are read from folders only (see `core.models`); a run never opens a connection.
 
@@ -13,8 +14,9 @@ tells generated speech: arXiv 2502.03559, 2509.12003.
 
 import json
 import math
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -34,9 +36,13 @@ FILES = ("config.json", "preprocessor_config.json", WEIGHTS)
 UNUSED = ("decoder.", "masked_spec_embed")  # parts of a checkpoint without which the encoder is complete
 LOG_MEL_FLOOR, LOG_MEL_RANGE = 1e-10, 8.0  # of Whisper's input: log10 of power, and how far below the maximum
 VARIANCE_FLOOR = 1e-7  # of wav2vec 2.0's input normalisation
+FIRST_FRAME = 400  # samples that wav2vec 2.0's first frame depends on
 
 Layers = Annotated[list[Annotated[int, Field(ge=0, le=100)]], Field(min_length=1)]
 Statistic = Literal["mean", "std", "max"]
+# For training: no layer is skipped at random, so that each gets a gradient; no frames are masked, since short clips
+# have few; attention without fused kernels, whose gradients are not reproducible on a GPU.
+TRAINING = {"layerdrop": 0.0, "encoder_layerdrop": 0.0, "apply_spec_augment": False}
 
 
 def build(
@@ -46,6 +52,7 @@ def build(
     revision: str = "main",
     layers: Layers,
     statistics: list[Statistic] | None = ("mean",),
+    every: Annotated[int, Field(ge=1)] = 1,
     precision: Literal["auto", "fp32", "bf16"] = "auto",
 ) -> nn.Module:
     """The encoder of a checkpoint, cut to the clip and to the layers that are used.
@@ -56,10 +63,37 @@ def build(
         revision: commit, tag or branch that `fetch` downloads.
         layers: 0 is the input of the first layer, 1 its output, and so on.
         statistics: over time, of each layer; null keeps the frames.
+        every: with ``statistics: null``, so many neighbouring frames are replaced by their mean.
         precision: of the products; "auto" is bf16 on processors and GPUs that compute it, at half the time.
 
     Raises:
-        ConfigError: the model is missing or of another kind, or has fewer layers.
+        ConfigError: the model is missing or of another kind, or has fewer layers or frames.
+    """
+    if every > 1 and statistics is not None:
+        raise ConfigError(f"every: {every} needs frames: set statistics: null, or leave out every")
+    module = load(n_samples, checkpoint, layers, statistics, every)
+    if precision == "bf16" or (precision == "auto" and _has_bf16()):
+        module.encoder = module.encoder.bfloat16()
+    return module.eval().requires_grad_(False)
+
+
+def load(
+    n_samples: int,
+    checkpoint: str,
+    layers: list[int],
+    statistics: list[str] | None = None,
+    every: int = 1,
+    *,
+    for_training: bool = False,
+) -> "Encoder":
+    """Read an encoder from its folder, in float32.
+
+    Args:
+        for_training: every parameter gets a gradient from every clip, the same on each run.
+        others: as for `build`.
+
+    Raises:
+        ConfigError: as `build`.
     """
     transformers = import_transformers()
     folder = models.find(checkpoint)
@@ -67,6 +101,7 @@ def build(
         try:
             whole, report = transformers.AutoModel.from_pretrained(
                 folder,
+                config=_model_config(transformers, folder, for_training),
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
@@ -81,9 +116,17 @@ def build(
     if missing:  # transformers would go on with random values
         raise ConfigError(f"checkpoint {checkpoint}: {folder} lacks {len(missing)} tensors, e.g. {missing[0]}")
     encoder = whole.get_encoder() if whole.config.is_encoder_decoder else whole
-    if precision == "bf16" or (precision == "auto" and _has_bf16()):
-        encoder = encoder.bfloat16()
-    return Encoder(front, encoder, layers, statistics).eval().requires_grad_(False)
+    return Encoder(front, encoder, layers, statistics, every)
+
+
+def _model_config(transformers: Any, folder: Path, for_training: bool) -> Any:
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if for_training:
+        for name, value in TRAINING.items():
+            if hasattr(config, name):
+                setattr(config, name, value)
+        config._attn_implementation = "eager"
+    return config
 
 
 def _has_bf16() -> bool:
@@ -121,37 +164,63 @@ def describe(*, checkpoint: str, revision: str = "main", **args) -> str:
 class Encoder(nn.Module):
     """Waveforms (n_clips, n_samples) at 16 kHz → (n_clips, n_bands, n_frames) of the chosen layers."""
 
-    def __init__(self, front: nn.Module, encoder: nn.Module, layers: list[int], statistics: list[str] | None):
+    def __init__(
+        self, front: nn.Module, encoder: nn.Module, layers: list[int], statistics: list[str] | None, every: int = 1
+    ):
         super().__init__()
         self.front = front
         self.encoder = encoder
-        self.statistics = statistics
+        self.statistics, self.every = statistics, every
         stack = _layer_owner(encoder)
         if max(layers) > len(stack.layers):
             raise ConfigError(f"layers: {max(layers)} of an encoder that has {len(stack.layers)}")
         stack.layers = stack.layers[: max(max(layers), 1)]
+        if isinstance(front, LogMel) or getattr(encoder.config, "do_stable_layer_norm", False):
+            stack.layer_norm = nn.Identity()  # it follows the last layer, and outputs of layers are taken before it
+        if hasattr(encoder, "masked_spec_embed"):
+            del encoder.masked_spec_embed  # stands for masked frames, and none are masked
         self._chosen = layers
         self._states: dict[int, torch.Tensor] = {}
         stack.layers[0].register_forward_pre_hook(self._keep_input, with_kwargs=True)
         for index, layer in enumerate(stack.layers, start=1):
-            layer.register_forward_hook(lambda module, given, result, index=index: self._keep(index, result))
+            layer.register_forward_hook(partial(self._keep, index))  # a copy of this module copies the hooks too
         if isinstance(front, LogMel):
             _cut_positions(encoder, front.n_frames // 2)
 
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The transformer layers that are computed, from the bottom."""
+        return _layer_owner(self.encoder).layers
+
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         """Hidden states of each clip; they do not depend on the other clips of the batch."""
-        self.encoder(self.front(waveform).to(self.encoder.dtype))
+        return self.hidden_states(self.front(waveform))
+
+    def hidden_states(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The same, of what `front` computes."""
+        self._states.clear()  # gradient checkpointing calls the hooks again
+        self.encoder(inputs.to(next(self.encoder.parameters()).dtype))
         parts = []
         for index in self._chosen:
             frames = self._states[index].float().transpose(1, 2)  # (n_clips, n_channels, n_frames)
-            parts += [frames] if self.statistics is None else [_pooled(frames, name) for name in self.statistics]
+            if self.statistics is None:
+                parts.append(self._decimated(frames))
+            else:
+                parts += [_pooled(frames, name) for name in self.statistics]
         self._states.clear()
         return torch.cat(parts, dim=1)
 
-    def _keep_input(self, module: nn.Module, given: tuple, named: dict) -> None:
-        self._keep(0, given[0] if given else named["hidden_states"])
+    def _decimated(self, frames: torch.Tensor) -> torch.Tensor:
+        if self.every == 1:
+            return frames
+        if frames.shape[2] < self.every:
+            raise ConfigError(f"every: {self.every} of a clip that has {frames.shape[2]} frames")
+        return F.avg_pool1d(frames, self.every)
 
-    def _keep(self, index: int, result: torch.Tensor | tuple) -> None:
+    def _keep_input(self, module: nn.Module, given: tuple, named: dict) -> None:
+        self._keep(0, module, given, given[0] if given else named["hidden_states"])
+
+    def _keep(self, index: int, module: nn.Module, given: tuple, result: torch.Tensor | tuple) -> None:
         if index in self._chosen:
             self._states[index] = result[0] if isinstance(result, tuple) else result
 
@@ -233,6 +302,7 @@ class Normalised(nn.Module):
         self.is_normalised = is_normalised
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+        waveform = F.pad(waveform, (0, max(0, FIRST_FRAME - waveform.shape[1])))
         if not self.is_normalised:
             return waveform
         centred = waveform - waveform.mean(dim=1, keepdim=True)

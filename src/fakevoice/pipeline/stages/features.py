@@ -1,5 +1,6 @@
 """Scenes and test clips → feature shards in features_cache/."""
 
+from functools import partial
 from pathlib import Path
 
 from fakevoice.core.config import Config
@@ -23,19 +24,11 @@ READS = (
 
 def inputs(config: Config, paths: Paths) -> dict[str, list]:
     """Size and time of the pretrained weights; their content is part of the key of a feature's folder."""
-    from fakevoice.core.errors import ConfigError
+    from fakevoice.core.models import state_of
     from fakevoice.features import embed
 
-    found = {}
-    for name, args in config.features.items():
-        if not embed.is_encoder(args):
-            continue
-        try:
-            files = embed.weight_files(args)
-            found[f"weights of {name}"] = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-        except (ConfigError, OSError):
-            found[f"weights of {name}"] = ["missing"]
-    return found
+    encoders = {name: args for name, args in config.features.items() if embed.is_encoder(args)}
+    return {f"weights of {name}": state_of(partial(embed.weight_files, args)) for name, args in encoders.items()}
 
 
 def run(config: Config, paths: Paths) -> list[Path]:

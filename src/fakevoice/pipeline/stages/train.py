@@ -1,5 +1,6 @@
 """Feature shards → k-fold networks and their out-of-fold and test logits."""
 
+from functools import partial
 from pathlib import Path
 
 from fakevoice.core.config import Config
@@ -9,11 +10,18 @@ AFTER = ("scenes", "features")
 READS = ("seed", "task", "classes", "folds", "networks", "epoch_measures", "leak_auc")
 
 
-def inputs(config: Config, paths: Paths) -> dict[str, str]:
-    """Weights of other runs that networks start from."""
+def inputs(config: Config, paths: Paths) -> dict[str, str | list]:
+    """Weights that networks start from: of other runs, and pretrained ones."""
+    from fakevoice.core.models import state_of
+    from fakevoice.training.networks import pretrained_files
     from fakevoice.training.warm_start import started_from
 
-    return started_from(config, paths)
+    pretrained = {}
+    for name, network in config.networks.items():
+        state = state_of(partial(pretrained_files, network.model))
+        if state:
+            pretrained[f"pretrained weights of {name}"] = state
+    return started_from(config, paths) | pretrained
 
 
 def run(config: Config, paths: Paths) -> list[Path]:

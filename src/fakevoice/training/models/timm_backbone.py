@@ -10,12 +10,15 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
+from fakevoice.core import models
 from fakevoice.core.errors import ConfigError
 from fakevoice.core.third_party import ready_torchvision
 
 WHOLE_PATCHES = 32  # pixels; a multiple of every usual patch but those of 14, which say so in their names
 
-STARTS_FROM = ("pretrained", "weights")  # arguments that a trained network is rebuilt without
+STARTS_FROM = ("weights", "revision")  # arguments that a trained network is rebuilt without
+FILE_TYPES = (".safetensors", ".pth", ".pt", ".bin")
+HUB_FILES = ("config.json", "model.safetensors")
 
 
 def import_timm():
@@ -59,8 +62,8 @@ def build(
     n_outputs: int,
     *,
     backbone: str = "resnet18",
-    pretrained: bool = False,
     weights: str = "",
+    revision: str = "main",
     n_frozen: Annotated[int, Field(ge=0, le=10_000)] = 0,
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
 ) -> nn.Module:
@@ -69,33 +72,50 @@ def build(
     Args:
         shape: (n_bands, n_frames); fully convolutional backbones take any, others are made for this one.
         backbone: a name of ``timm.list_models()``.
-        pretrained: load weights from the hub; off by default, since the competition forbids it.
-        weights: a local checkpoint of the same backbone instead, ``.safetensors`` or ``.pth``. A classifier of another
-            size is left out; a first layer of several channels is summed to one.
+        weights: a checkpoint of the same backbone; random if empty. A file, ``.safetensors`` or ``.pth``, or a name on
+            the hub such as ``timm/resnet18.a1_in1k``. A classifier of another size is left out; a first layer of
+            several channels is summed to one.
+        revision: commit, tag or branch that ``./run.sh fetch-models`` downloads.
         n_frozen: so many parameters (tensors, in the order of ``named_parameters()``) are not trained.
 
     Raises:
-        ConfigError: timm has no such backbone, its weights cannot be had or are not its own, nothing is left to train.
+        ConfigError: timm has no such backbone, its weights are missing or of another network, nothing is left to train.
     """
     timm = import_timm()
     if not timm.is_model(backbone):
         raise ConfigError(f"timm has no backbone {backbone!r}; timm.list_models() lists them")
-    if pretrained and weights:
-        raise ConfigError(f"weights={weights} and pretrained=true: give one of the two")
     step, size = 1, {}
     if timm.get_pretrained_cfg(backbone).fixed_input_size:
         step = _patch(backbone)
         size = {"img_size": tuple(-(-n // step) * step for n in shape)}
     try:
-        net = timm.create_model(backbone, pretrained, in_chans=1, num_classes=n_outputs, drop_rate=dropout, **size)
+        net = timm.create_model(backbone, in_chans=1, num_classes=n_outputs, drop_rate=dropout, **size)
     except (OSError, RuntimeError, TypeError, ValueError, AssertionError) as error:
-        raise ConfigError(f"timm cannot make {backbone!r} (pretrained={pretrained}): {error}") from error
-    if weights:
-        _load(net, Path(weights), backbone)
+        raise ConfigError(f"timm cannot make {backbone!r}: {error}") from error
+    for file in weight_files(weights=weights):
+        _load(net, file, backbone)
     n_parameters = len(list(net.parameters()))
     if n_frozen >= n_parameters:
         raise ConfigError(f"n_frozen {n_frozen} must be less than the {n_parameters} parameters of {backbone}")
     return Backbone(net, step, n_frozen)
+
+
+def weight_files(*, weights: str = "", **args) -> list[Path]:
+    """The file that the weights start from; none with random weights.
+
+    Raises:
+        ConfigError: a name on the hub that was not downloaded.
+    """
+    if not weights:
+        return []
+    return [Path(weights) if weights.endswith(FILE_TYPES) else models.find(weights) / HUB_FILES[-1]]
+
+
+def fetch(*, weights: str = "", revision: str = "main", **args) -> Path | None:
+    """Download the weights from the hub unless they are there; their folder, None where nothing is to download."""
+    if not weights or weights.endswith(FILE_TYPES):
+        return None
+    return models.fetch(weights, revision, HUB_FILES)
 
 
 def _patch(backbone: str) -> int:
