@@ -14,10 +14,11 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fakevoice.features.store import CachedFeature
-from fakevoice.training.batches import Augmentation, Standardizer, TrainingClips, training_batches
+from fakevoice.training.batches import Augmentation, TrainingClips, training_batches
 from fakevoice.training.fold_trainer import N_WATCHED, WEIGHTS, FoldJob, train_fold
 from fakevoice.training.loss import loss_function
 from fakevoice.training.networks import build_model, load_network, score_rows, to_device
+from fakevoice.training.standardize import Standardizer
 
 NETWORK = "mfcc"  # of those of `voices` the one whose loading is the larger part
 N_EPOCHS = 2  # that are timed, after a first one which brings imports, statistics and the writing of weights with it

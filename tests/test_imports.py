@@ -14,7 +14,7 @@ from fakevoice.core import plugins
 from fakevoice.core.config import REPOSITORY
 
 PACKAGE = Path(__file__).parents[1] / "src" / "fakevoice"
-PLUGIN_FOLDERS = {*plugins.FOLDERS.values(), "export/example"}
+PLUGIN_FOLDERS = {*plugins.FOLDERS.values(), "export/example", "packaging/scripts"}
 MODULES = sorted(file.relative_to(PACKAGE).with_suffix("").as_posix() for file in PACKAGE.rglob("*.py"))
 HEAVY = {
     "torch",

@@ -2,7 +2,7 @@
 
 Data flows in one direction; a package imports only packages below it (tests/test_imports.py checks this).
 
-    cli → serve | monitor | export → report → pipeline → inference | analysis → training | ensemble → scenes
+    cli → serve | monitor | export | packaging → report → pipeline → inference | analysis → training | ensemble → scenes
         → data | features → audio | parallel | metrics → core
 """
 

@@ -74,6 +74,13 @@ def test_imports_for_type_checkers_do_not_count(package):
     assert set(code_hash.hashes(["a"], {})) == {"a.py"}
 
 
+def test_the_closure_has_all_of_core_and_the_packages_of_its_modules(package):
+    write(package, a="from fakevoice.core import paths\n", core__paths="", other="", unrelated__other="")
+    for folder in (package, package / "core", package / "unrelated"):
+        (folder / "__init__.py").write_text("")
+    assert code_hash.closure(["a"], {}) == ["__init__.py", "a.py", "core/__init__.py", "core/paths.py"]
+
+
 def test_of_core_only_what_shapes_artifacts_counts(package):
     write(package, a="from fakevoice.core import artifacts, paths\n", core__artifacts="", core__paths="")
     assert set(code_hash.hashes(["a"], {})) == {"a.py", "core/artifacts.py"}

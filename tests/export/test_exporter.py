@@ -34,9 +34,9 @@ from fakevoice.export.graph import (
 from fakevoice.export.model_card import _data
 from fakevoice.export.without_stacker import paired_difference, without_stacker
 from fakevoice.features.extract import check_features, extract
-from fakevoice.training.batches import Standardizer
 from fakevoice.training.models import resnet
 from fakevoice.training.networks import TrainedNetwork, build_model, state_membership
+from fakevoice.training.standardize import Standardizer
 
 if any(find_spec(name) is None for name in formats.EXTRAS):
     pytest.skip("ONNX is an extra", allow_module_level=True)

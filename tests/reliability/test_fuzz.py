@@ -17,8 +17,8 @@ from fakevoice.data.adapters import dacon
 from fakevoice.ensemble.ood import RANGE, Range
 from fakevoice.features.store import CachedFeature
 from fakevoice.pipeline.submission import check_submission, write_submission
-from fakevoice.training.batches import Standardizer
 from fakevoice.training.networks import TrainedNetwork, build_model, load_network, save_network
+from fakevoice.training.standardize import Standardizer
 from tests.support import audio_zoo
 from tests.support.fuzzing import TOKENS, damaged, garbled, survives
 

@@ -13,13 +13,11 @@ from fakevoice.core.random import Stream, generator
 from fakevoice.features.extract import extract
 from fakevoice.training.batches import (
     Augmentation,
-    Standardizer,
     TrainingClips,
-    cropped_shape,
-    scoring_batches,
     training_batches,
     unlabeled_batch,
 )
+from fakevoice.training.standardize import Standardizer, cropped_shape, scoring_batches
 
 N_CLIPS, SHAPE = 50, (8, 40)
 ROWS = np.arange(0, N_CLIPS, 2)

@@ -12,7 +12,6 @@ from scipy.special import expit, logit, softmax
 from fakevoice.core.config_sections import Network, Plugin
 from fakevoice.core.errors import ArtifactError, FakevoiceError
 from fakevoice.features.store import CachedFeature
-from fakevoice.training.batches import Standardizer
 from fakevoice.training.networks import (
     TrainedNetwork,
     build_model,
@@ -23,6 +22,7 @@ from fakevoice.training.networks import (
     score_rows,
     state_membership,
 )
+from fakevoice.training.standardize import Standardizer
 
 CPU = torch.device("cpu")
 

@@ -44,7 +44,7 @@ WORDS = {
     "bakeoff": "STUDY, VARIANT or key=value",
     "tune": "KEY=LOW..HIGH, KEY='a|b' or key=value",
     "submit": "FILE.csv or key=value",
-    "leaderboard": "add SCORE FILE.csv or key=value",
+    "leaderboard": "add SCORE FILE or key=value",
 }
 MOST_TRIALS = 100_000
 MOST_RATE_HZ = 768_000  # the highest of sound cards
@@ -185,6 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     export = _add(to, "export", "the trained networks as ONNX and TorchScript, with a model card", commands.export)
     export.add_argument("--out", metavar="FOLDER", type=Path, help="default: export/ of the run")
     export.add_argument("--int8", action="store_true", help="also in eight bits, and what that costs in score")
+    _add_package(to)
     _add_board(to)
     return parser
 
@@ -237,6 +238,16 @@ def _add_looking(to) -> None:
     board.add_argument("--port", metavar="N", type=PORT, default=6006, help="of this machine (default: 6006)")
     notebooks = _add(to, "notebooks", "the notebooks in JupyterLab", commands.notebooks)
     notebooks.add_argument("--port", metavar="N", type=PORT, default=8888, help="of this machine (default: 8888)")
+
+
+def _add_package(to) -> None:
+    package = _add(to, "package", "a finished run as a package for a code competition", commands.package)
+    package.add_argument("--for", dest="form", choices=("dacon", "kaggle"), default="dacon", help="default: dacon")
+    package.add_argument("--check", action="store_true", help="also run it as a server would, and on what must fail")
+    package.add_argument("--n", metavar="N", type=_count, help="test clips of the check (default: all)")
+    package.add_argument(
+        "--python", metavar="FILE", type=Path, help="interpreter that has the server's packages (default: this one)"
+    )
 
 
 def _add_board(to) -> None:

@@ -148,6 +148,25 @@ def export(options: Namespace) -> None:
     print(export(config_of(options), options.out, options.int8))
 
 
+def package(options: Namespace) -> None:
+    """Build the package of a finished run for a code competition, and check it."""
+    from fakevoice.core.errors import SubmissionError
+    from fakevoice.packaging.builder import build, summary
+    from fakevoice.packaging.check import check
+    from fakevoice.packaging.sandbox import this_python
+
+    if not options.check and (options.n or options.python):
+        raise ConfigError("--n and --python are about the check: add --check")
+    config = config_of(options)
+    built = build(config, options.form)
+    print(summary(built, config), flush=True)
+    if options.check:
+        report = check(config, built, options.python or this_python(), options.n)
+        print("\n".join(report.lines))
+        if report.failures:
+            raise SubmissionError(f"the check failed in {len(report.failures)} points: {'; '.join(report.failures)}")
+
+
 def submit(options: Namespace) -> None:
     """Hand the submission in, or say where to."""
     from fakevoice.cli.leaderboard import submit
@@ -160,7 +179,7 @@ def leaderboard(options: Namespace) -> None:
     """Show what each submission scored, or write down what the board says."""
     from fakevoice.cli.leaderboard import leaderboard, record_score
 
-    words = taken(options, "add SCORE FILE.csv", 3)
+    words = taken(options, "add SCORE FILE", 3)
     config = config_of(options)
     if not words:
         print(leaderboard(config).to_string(index=False, na_rep=""))
@@ -171,7 +190,7 @@ def leaderboard(options: Namespace) -> None:
             raise ValueError
         value = float(score) if score.isascii() else math.nan
     except ValueError:
-        raise ConfigError(f"{' '.join(words)!r}: say `leaderboard add SCORE`, or add a FILE.csv") from None
+        raise ConfigError(f"{' '.join(words)!r}: say `leaderboard add SCORE`, or add a FILE") from None
     print(record_score(config, value, Path(file[0]) if file else None))
 
 

@@ -11,10 +11,10 @@ import ast
 import contextlib
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fakevoice.core import artifacts, plugins
 from fakevoice.core.config import Config
@@ -52,7 +52,31 @@ def hashes(roots: Iterable[str], named: Mapping[str, Collection[str]]) -> dict[s
     Returns:
         File below the package → hash, sorted by file.
     """
-    found: dict[str, str] = {}
+    found = _reachable(roots, named, _counts)
+    return {file: code.digest for file, code in found.items()}
+
+
+def closure(roots: Iterable[str], named: Mapping[str, Collection[str]]) -> list[str]:
+    """Every file below the package that some modules need, those of `core` and ``__init__.py`` included; sorted.
+
+    Args:
+        roots, named: as in `hashes`.
+    """
+    files = set(_reachable(roots, named, lambda module: True))
+    folders = {parent for file in files for parent in PurePosixPath(file).parents}
+    inits = {(folder / "__init__.py").as_posix() for folder in folders}
+    return sorted(files | {file for file in inits if (plugins.PACKAGE / file).is_file()})
+
+
+def _reachable(
+    roots: Iterable[str], named: Mapping[str, Collection[str]], follows: Callable[[str], bool]
+) -> dict[str, Code]:
+    """File below the package → its code, sorted by file.
+
+    Args:
+        follows: whether the import of a module is followed.
+    """
+    found: dict[str, Code] = {}
     pending = list(roots)
     while pending:
         module = pending.pop()
@@ -60,8 +84,8 @@ def hashes(roots: Iterable[str], named: Mapping[str, Collection[str]]) -> dict[s
         if file in found:
             continue
         code = read_code(plugins.PACKAGE / file)
-        found[file] = code.digest
-        pending += [name for name in code.imports if _counts(name)]
+        found[file] = code
+        pending += [name for name in code.imports if follows(name)]
         for kind, name in code.loads:
             # The config does not know what a plug-in loads by a computed name.
             name = ALL if name == ANY and _is_plugin(module) else name

@@ -23,6 +23,7 @@ from fakevoice.core.config_sections import (
     Ensemble,
     Folds,
     Network,
+    Package,
     Plugin,
     Preprocessing,
     Published,
@@ -76,12 +77,13 @@ class Config(Section):
     rules: Rules = Rules()  # of the competition
     on_error: Literal["strict", "mark"] = "strict"  # of a file: stop, or leave it out and predict the prior
     device: Literal["auto", "cpu", "cuda"] = "auto"  # that trains and scores; "auto": a GPU where there is one
-    # who computes, who is told and where one uploads change no result, or its last digits: no artifact holds these five
+    # who computes, who is told and where one uploads change no result, or its last digits: no artifact holds these six
     features_device: str = Field("cpu", pattern=r"^(cpu|cuda)(:\d+)?$", exclude=True)  # "cpu" is NumPy
     engine: Literal["local", "dask"] = Field("local", exclude=True)  # processes of this machine, or Dask workers
     scheduler: str = Field("", exclude=True)  # of Dask workers that were started by hand; its own on this machine if ""
     tracking: Literal["none", "mlflow"] = Field("none", exclude=True)  # who else is told of a finished run
     board: Board = Field(Board(), exclude=True)  # where one uploads
+    package: Package = Field(Package(), exclude=True)  # server of a code competition
     folds: Folds = Folds()  # how clips are split
     scenes: Scenes = Scenes()  # the test's environment
     spectrogram: Spectrogram = Spectrogram()  # what features are computed from

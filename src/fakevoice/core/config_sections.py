@@ -235,6 +235,45 @@ class Board(Section):
         return self
 
 
+# What the server of DACON 236749 (2026) says is installed; a package must not replace it.
+DACON_SERVER = {
+    "torch": "2.7.1",
+    "torchaudio": "2.7.1",
+    "numpy": "1.26.4",
+    "pandas": "2.0.3",
+    "scipy": "1.15.3",
+    "scikit-learn": "1.8.0",
+    "joblib": "1.5.3",
+    "transformers": "4.57.6",
+    "huggingface-hub": "0.34.4",
+    "safetensors": "0.6.2",
+    "librosa": "0.10.2.post1",
+    "soundfile": "0.12.1",
+    "soxr": "0.5.0.post1",
+    "einops": "0.8.1",
+    "demucs": "4.0.1",
+    "panns-inference": "0.1.1",
+    "matplotlib": "3.10.8",
+    "pyyaml": "6.0.1",
+    "rich": "13.7.1",
+    "tqdm": "4.66.4",
+}
+
+
+class Package(Section):
+    """The server that runs a package of a code competition; the defaults are those of DACON 236749."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+    python: str = Field("3.11", pattern=r"^3\.\d+$")  # version of Python
+    preinstalled: dict[str, str] = DACON_SERVER  # package → version; DACON_SERVER is the list of DACON 236749
+    device: Literal["auto", "cpu", "cuda"] = "cpu"  # of the networks; features are computed on all cores with "cpu"
+    install_minutes: float = Field(10, gt=0)  # limit of the installation of requirements.txt
+    inference_minutes: float = Field(60, gt=0)  # limit of the inference on all files
+    files: int = Field(1200, ge=1)  # number of hidden files
+    zip_gb: float = Field(10, gt=0)  # largest package, in 10⁹ bytes
+    unpacked_gb: float = Field(32, gt=0)  # the same after unpacking
+
+
 class Published(Section):
     """What a source reports for the same task, printed beside ours."""
 

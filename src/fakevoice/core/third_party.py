@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 
 import torch
@@ -14,11 +16,13 @@ def ready_torchvision() -> None:
     """Import torchvision, also where it was built for CUDA and torch was not.
 
     Such a torchvision dies on import because its own operators are missing (pytorch/vision#9085);
-    none of them is used here, so declaring two of them is enough. Where torchvision is whole,
-    nothing is done.
+    none of them is used here, so declaring two of them is enough. Where torchvision is complete or not
+    installed, nothing is done: transformers works without it.
     """
+    if find_spec("torchvision") is None:
+        return
     try:
-        import torchvision  # noqa: F401
+        import_module("torchvision")  # no import statement: a package of a code competition need not install it
     except RuntimeError:
         for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
             del sys.modules[name]
@@ -29,7 +33,7 @@ def ready_torchvision() -> None:
 
 
 def import_transformers() -> ModuleType:
-    """Import transformers, which imports torchvision."""
+    """Import transformers, which imports torchvision if it is installed."""
     ready_torchvision()
     import transformers
 

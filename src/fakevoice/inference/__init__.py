@@ -2,4 +2,5 @@
 
 - `inputs`: files, folders, lists and URLs on a command line → recordings
 - `predictor`: clips → probabilities; `recordings`: recordings of any length; `stream`: audio as it arrives
+- `code_competition`: hidden files of a code competition → submission, inside a package
 """

@@ -125,8 +125,8 @@ class Predictor:
         raw = [network.logits(iter([network.standardizer(x)[:, None]])) for network in self.networks[name]]
         return [one_output_each(logits, self.config.task) for logits in raw]
 
-    def score(self, arrays: dict[str, np.ndarray]) -> Scores:
-        """Score features (n_clips, ...) by name, as `features_of` gives them."""
+    def member_logits(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
+        """Logits (n_folds, n_clips, n_members, n_outputs) float64 of the blend's members, from features by name."""
         chains: dict[str, list[np.ndarray]] = {}
         for name in self.networks:
             chains[name] = self.fold_logits(name, arrays)
@@ -135,8 +135,11 @@ class Predictor:
             predict_logits(boosters, np.concatenate([arrays[POOLED], *(c[k] for c in chains.values())], axis=1), names)
             for k, boosters in enumerate(self.boosters)
         ]
-        members = np.stack([chains[member] for member in self.blend.members], axis=2)
-        # (n_folds, n_clips, n_members, n_outputs)
+        return np.stack([chains[member] for member in self.blend.members], axis=2)
+
+    def score(self, arrays: dict[str, np.ndarray]) -> Scores:
+        """Score features (n_clips, ...) by name, as `features_of` gives them."""
+        members = self.member_logits(arrays)
         of_folds = np.stack([self.blend.probability(logits) for logits in members])
         distance = self.range.distance(arrays[POOLED]) if self.range else np.zeros(members.shape[1])
         probability = self.blend.probability(members.mean(axis=0))
@@ -145,13 +148,13 @@ class Predictor:
 
 
 @lru_cache(maxsize=1)
-def _loaded(paths: Paths, version: str) -> Predictor:
-    """The models, read once in each worker process; `version` tells a retrained run from the one before."""
+def loaded(paths: Paths, version: str) -> Predictor:
+    """The models, read once in each process; `version` distinguishes a retrained run from the one before."""
     return Predictor.load(paths)
 
 
 def _score_files(paths: Paths, version: str, files: list[Path]) -> Scores:
-    return _loaded(paths, version).score_files(files)
+    return loaded(paths, version).score_files(files)
 
 
 def extract_files(config: Config, files: list[Path]) -> tuple[dict[str, np.ndarray], list[str]]:

@@ -62,20 +62,30 @@ def write_submission(folder: Path, competition: str, submission: pd.DataFrame, e
     """Write `<competition>-<hash>.csv`, named by its content, and one line in `log.csv`.
 
     Args:
-        entry: values of `LOG_COLUMNS` without ``file``; a line of the same file is replaced, its board score kept.
+        entry: as in `log_submission`.
     """
     content = csv_text(submission)
     path = folder / f"{competition}-{hashlib.sha256(content.encode()).hexdigest()[:8]}.csv"
     write_text(path, content)
-    line = {column: str(entry.get(column, "")) for column in LOG_COLUMNS} | {"file": path.name}
+    log_submission(folder, path.name, entry)
+    return path
+
+
+def log_submission(folder: Path, name: str, entry: dict) -> None:
+    """Add the line of a submission, or of a package of a code competition, to `log.csv`.
+
+    Args:
+        name: ``<competition>-<hash>`` with an extension.
+        entry: values of `LOG_COLUMNS` without ``file``; a line of the same name is replaced, its board score kept.
+    """
+    line = {column: str(entry.get(column, "")) for column in LOG_COLUMNS} | {"file": name}
 
     def with_line(log: pd.DataFrame) -> pd.DataFrame:
-        same = log["file"] == path.name
+        same = log["file"] == name
         known = log.loc[same, "board_score"].iloc[0] if same.any() else ""
         return pd.concat([log[~same], pd.DataFrame([line | {"board_score": known}])])
 
     change_log(folder, with_line)
-    return path
 
 
 def read_log(folder: Path) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Training of networks: cached features → weights and logits, one network per fold.
 
 - `models/`, `augment/`, `adaptation/`: plug-ins
-- `batches`: cached features → standardised and augmented batches
+- `standardize`: standardised features; `batches`: cached features → augmented batches
 - `networks`: builds, saves and loads networks; `warm_start`: initial weights from another run
 - `precision`: bf16 or fp32; `schedule`: learning rate
 - `loss`: loss of labels and states; `unlabeled_clips`: adaptation to the unlabeled clips

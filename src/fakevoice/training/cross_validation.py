@@ -22,10 +22,11 @@ from fakevoice.features.extract import POOLED, pooled_names
 from fakevoice.features.store import CachedFeature, scored_splits
 from fakevoice.parallel import torchrun
 from fakevoice.parallel.pool import run_parallel
-from fakevoice.training.batches import WAVEFORM, build_augmentation, cropped_shape, waveform_plugins
+from fakevoice.training.batches import WAVEFORM, build_augmentation, waveform_plugins
 from fakevoice.training.fold_trainer import FoldJob, train_fold
 from fakevoice.training.networks import choose_device, count_weights, load_network, pretrained_files, score_rows
 from fakevoice.training.precision import with_precision
+from fakevoice.training.standardize import cropped_shape
 from fakevoice.training.unlabeled_clips import MIN_CLIPS, last_linear
 from fakevoice.training.warm_start import check_warm_start, weight_files
 

@@ -35,15 +35,14 @@ from fakevoice.parallel import torchrun
 from fakevoice.training import tensorboard as curves
 from fakevoice.training.batches import (
     Augmentation,
-    Standardizer,
     TrainingClips,
-    cropped_shape,
     training_batches,
     unlabeled_batch,
 )
 from fakevoice.training.loop import TrainingLoop, running_average
 from fakevoice.training.loss import Objective
 from fakevoice.training.networks import TrainedNetwork, build_model, choose_device, save_network, score_rows, start_from
+from fakevoice.training.standardize import Standardizer, cropped_shape
 from fakevoice.training.unlabeled_clips import MIN_CLIPS, unlabeled_size
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"

@@ -18,7 +18,7 @@ from fakevoice.core.errors import ArtifactError, ConfigError, FakevoiceError
 from fakevoice.core.tasks import membership
 from fakevoice.features.store import CachedFeature
 from fakevoice.parallel import torchrun
-from fakevoice.training.batches import Standardizer, cropped_shape, scoring_batches
+from fakevoice.training.standardize import Standardizer, cropped_shape, scoring_batches
 
 SCORING_BATCH = 128
 

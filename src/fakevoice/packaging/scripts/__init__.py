@@ -1,0 +1,1 @@
+"""Files that are copied into a package (`script`) or into the environment of its check (`probe`, `no_network`)."""
