@@ -50,6 +50,7 @@ MOST_TRIALS = 100_000
 MOST_RATE_HZ = 768_000  # the highest of sound cards
 MOST_CHANNELS = 1024  # of the largest microphone arrays
 MOST_SECONDS = 366 * 86400.0
+MOST_TEST_CLIPS = 10_000_000
 EPILOG = """
 A stage brings what it needs before it up to date first.
 key=value words change any key of the config, e.g. networks.mel.training.n_epochs=5 or seed=1.
@@ -244,7 +245,9 @@ def _add_package(to) -> None:
     package = _add(to, "package", "a finished run as a package for a code competition", commands.package)
     package.add_argument("--for", dest="form", choices=("dacon", "kaggle"), default="dacon", help="default: dacon")
     package.add_argument("--check", action="store_true", help="also run it as a server would, and on what must fail")
-    package.add_argument("--n", metavar="N", type=_count, help="test clips of the check (default: all)")
+    package.add_argument(
+        "--n", metavar="N", type=_whole(1, MOST_TEST_CLIPS), help="test clips of the check (default: all)"
+    )
     package.add_argument(
         "--python", metavar="FILE", type=Path, help="interpreter that has the server's packages (default: this one)"
     )
