@@ -16,7 +16,11 @@ SMALL = [
     "scenes.n_scenes=96",
     "folds.n_folds=2",
     "shard_size=64",
-    *(f"networks.{name}.training.{word}" for name in ("mel", "mfcc") for word in ("n_epochs=1", "batch_size=16")),
+    *(
+        f"networks.{name}.training.{word}"
+        for name in ("mel", "mfcc", "probe", "probe_tiny")
+        for word in ("n_epochs=1", "batch_size=16")
+    ),
     *(f"networks.{name}.model.args.width=4" for name in ("mel", "mfcc")),
     "stacker.n_rounds=10",
     "stacker.min_rows_per_leaf=5",

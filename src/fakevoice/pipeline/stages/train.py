@@ -7,17 +7,21 @@ from fakevoice.core.config import Config
 from fakevoice.core.paths import Paths
 
 AFTER = ("scenes", "features")
+PRETRAINED = {"checkpoint", "weights"}  # arguments of models that name published weights
 READS = ("seed", "task", "classes", "folds", "networks", "epoch_measures", "leak_auc")
 
 
 def inputs(config: Config, paths: Paths) -> dict[str, str | list]:
     """Weights that networks start from: of other runs, and pretrained ones."""
     from fakevoice.core.models import state_of
-    from fakevoice.training.networks import pretrained_files
     from fakevoice.training.warm_start import started_from
 
     pretrained = {}
     for name, network in config.networks.items():
+        if PRETRAINED.isdisjoint(network.model.args):
+            continue
+        from fakevoice.training.networks import pretrained_files  # imports torch, which `status` does without
+
         state = state_of(partial(pretrained_files, network.model))
         if state:
             pretrained[f"pretrained weights of {name}"] = state
