@@ -49,17 +49,18 @@ class Progress:
             self.first = now, done
         wait = 0.1 if self.is_terminal else LINE_EVERY_S
         with self._lock:
-            if now - self.start > QUIET_S and now - self.shown >= wait:
+            if self.done < self.total and now - self.start > QUIET_S and now - self.shown >= wait:
                 self._show(now)
 
     def close(self) -> None:
-        """Print the final state if anything was shown before."""
+        """Print the final state, unless all was done within `QUIET_S`."""
         self._first_line.cancel()
+        now = time.monotonic()
         with self._lock:
-            if not self.visible:
+            if now - self.start <= QUIET_S and not self.visible:
                 self.visible = True  # a timer that fired meanwhile shows nothing
                 return
-            self._show(time.monotonic())
+            self._show(now)
             if self.is_terminal:
                 print(file=sys.stderr)
 
