@@ -147,7 +147,7 @@ def test_the_result_of_score_is_printed(finished_run, capsys):
 def test_status_imports_nothing_heavy():
     code = (
         "import sys; from fakevoice.cli.command_line import main; main(['status', '--config', 'voices']); "
-        "print([m for m in ('torch', 'lightgbm', 'librosa', 'sklearn', 'albumentations') if m in sys.modules])"
+        "print([m for m in ('numpy', 'torch', 'lightgbm', 'librosa', 'sklearn', 'albumentations') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY / "src")
     assert done.stdout.splitlines()[-1] == "[]", done.stderr

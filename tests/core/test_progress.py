@@ -37,7 +37,7 @@ def test_long_work_tells_rate_and_time_left_on_standard_error(clock, capsys):
     out, err = capsys.readouterr()
     lines = err.splitlines()
     assert out == "" and 5 <= len(lines) <= 8  # one every 15 s
-    assert lines[0] == "features: 15/100 clips, 1/s, 1 min 25 s left"
+    assert lines[0] == "features: 2/100 clips, 1/s, 1 min 38 s left"
     assert lines[-1] == "features: 100/100 clips, 1/s, done in 1 min 40 s"
 
 
@@ -50,6 +50,14 @@ def test_time_left_does_not_count_how_slowly_workers_started(clock, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert lines[1] == "features: 16/100 clips, 1/s, 1 min 24 s left"
     assert lines[-1] == "features: 100/100 clips, 0.625/s, done in 2 min 40 s"
+
+
+def test_a_line_is_shown_before_the_first_result(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "QUIET_S", 0.01)
+    running = progress.Progress(10, "features", "clips")
+    running._first_line.join(10)
+    assert capsys.readouterr().err == "features: 0/10 clips, 0/s, starting\n"
+    running.close()
 
 
 def test_a_failure_still_closes_the_line(clock, capsys):

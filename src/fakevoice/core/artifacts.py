@@ -1,8 +1,14 @@
-"""Artifacts: written whole or not at all, known by their checksums, listed in a manifest written last."""
+"""Artifacts: written whole or not at all, known by their checksums, listed in a manifest written last.
+
+NumPy is imported by the functions that need it, because `status` needs none of them.
+"""
+
+from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
+import math
 import os
 import platform
 import re
@@ -10,12 +16,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
 import psutil
 
 from fakevoice.core.errors import ArtifactError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SCHEMA_VERSION = 1
 DIGEST_SIZE = hashlib.sha256().digest_size
@@ -106,6 +114,8 @@ def write_array(path: Path, array: np.ndarray) -> None:
     Raises:
         ArtifactError: the array is not all finite (a NaN in a cache poisons every training after it).
     """
+    import numpy as np
+
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ArtifactError(f"refusing to write {path}: {np.count_nonzero(~np.isfinite(array))} values not finite")
     with atomic_file(path) as file:
@@ -118,6 +128,8 @@ def read_array(path: Path, *, memory_map: bool = False) -> np.ndarray:
     Raises:
         ArtifactError: the file is missing, cut, or not a plain array.
     """
+    import numpy as np
+
     try:
         array = np.load(path, mmap_mode="r" if memory_map else None, allow_pickle=False)
     except Exception as error:  # a damaged header goes through Python's own parser, which has errors of many kinds
@@ -145,13 +157,15 @@ class StoredArray:
         if not mapped.flags.c_contiguous:
             raise ArtifactError(f"{path} is not stored row after row; rerun with --verify to rebuild it")
         self.path, self.shape, self.dtype, self._offset = path, mapped.shape, mapped.dtype, mapped.offset
-        self._row_values = int(np.prod(self.shape[1:]))
+        self._row_values = math.prod(self.shape[1:])
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Rows from `start` up to and without `stop`, (stop - start, ...) as they are stored."""
+        import numpy as np
+
         row_bytes, n_values = self._row_values * self.dtype.itemsize, (stop - start) * self._row_values
         try:
             values = np.fromfile(self.path, self.dtype, n_values, offset=self._offset + start * row_bytes)
@@ -177,6 +191,8 @@ def checksum(path: Path) -> str:
 
 def array_hash(array: np.ndarray) -> str:
     """SHA-256 of an array's values and type."""
+    import numpy as np
+
     return hashlib.sha256(array.dtype.str.encode() + np.ascontiguousarray(array).tobytes()).hexdigest()
 
 

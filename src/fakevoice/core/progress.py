@@ -1,13 +1,14 @@
 """Progress that a person can follow: a bar on a terminal, a plain line every few seconds elsewhere."""
 
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
-QUIET_S = 2.0  # nothing is shown for what is over before
+QUIET_S = 1.0  # work that ends earlier shows nothing
 LINE_EVERY_S = 15.0
 
 
@@ -32,9 +33,13 @@ class Progress:
         self.total, self.description, self.unit = total, description, unit
         self.done, self.note = 0, ""
         self.is_terminal = sys.stderr.isatty()
-        self.start = self.shown = time.monotonic()
+        self.start, self.shown = time.monotonic(), float("-inf")
         self.first: tuple[float, int] | None = None  # when the first work came back, and how much: workers start slowly
         self.visible = False
+        self._lock = threading.Lock()
+        self._first_line = threading.Timer(QUIET_S, self._show_if_hidden)  # the first result may take long
+        self._first_line.daemon = True
+        self._first_line.start()
 
     def update(self, done: int, note: str = "") -> None:
         """Set the amount done; `note` is shown at the end of the line, e.g. the current score."""
@@ -43,15 +48,26 @@ class Progress:
         if done and self.first is None:
             self.first = now, done
         wait = 0.1 if self.is_terminal else LINE_EVERY_S
-        if now - self.start > QUIET_S and now - self.shown >= wait:
-            self._show(now)
+        with self._lock:
+            if self.done < self.total and now - self.start > QUIET_S and now - self.shown >= wait:
+                self._show(now)
 
     def close(self) -> None:
-        """Print the final state if anything was shown before."""
-        if self.visible:
-            self._show(time.monotonic())
+        """Print the final state, unless all was done within `QUIET_S`."""
+        self._first_line.cancel()
+        now = time.monotonic()
+        with self._lock:
+            if now - self.start <= QUIET_S and not self.visible:
+                self.visible = True  # a timer that fired meanwhile shows nothing
+                return
+            self._show(now)
             if self.is_terminal:
                 print(file=sys.stderr)
+
+    def _show_if_hidden(self) -> None:
+        with self._lock:
+            if not self.visible:
+                self._show(time.monotonic())
 
     def _show(self, now: float) -> None:
         self.shown, self.visible = now, True

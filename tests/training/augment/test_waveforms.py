@@ -4,10 +4,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.signal
 
 from fakevoice.audio.channel import rms
 from fakevoice.core import plugins
 from fakevoice.core.errors import ConfigError
+from fakevoice.training.augment import raw_boost
 
 RATE_HZ = 16_000
 TIME_S = np.arange(2 * RATE_HZ) / RATE_HZ
@@ -161,6 +163,25 @@ def test_raw_boosts_algorithms_go_in_series():
     level = augmented("raw_boost", NOISE, 0, algorithms=(1,))
     second = augmented("raw_boost", NOISE, 0, algorithms=(1, 2)) - level
     assert 0 < (second != 0).mean() <= 0.1
+
+
+@pytest.mark.parametrize("n_samples", [1000, 3596, 20_000])
+def test_raw_boost_filters_as_scipys_fir_design_does(n_samples):
+    signals = np.random.default_rng(1).standard_normal((2, n_samples)).astype(np.float32)
+    rngs = np.random.default_rng(2), np.random.default_rng(2)
+    expected = np.zeros(n_samples)
+    for signal in signals:
+        taps = np.ones(1)
+        for _ in range(raw_boost.N_NOTCHES):
+            centre_hz, width_hz = rngs[0].uniform(*raw_boost.CENTRE_HZ), rngs[0].uniform(*raw_boost.WIDTH_HZ)
+            edges_hz = np.clip([centre_hz - width_hz / 2, centre_hz + width_hz / 2], 1.0, RATE_HZ / 2 - 1.0)
+            n_taps = 2 * int(rngs[0].integers(5, 51)) + 1
+            taps = np.convolve(taps, scipy.signal.firwin(n_taps, edges_hz, fs=RATE_HZ))
+        taps /= np.abs(np.fft.rfft(taps, 4096)).max()
+        expected += scipy.signal.fftconvolve(signal, taps)[len(taps) // 2 :][:n_samples]
+    responses = np.stack([raw_boost._draw_response(RATE_HZ, rngs[1]) for _ in signals])
+    np.testing.assert_allclose(raw_boost._filtered_sum(signals, responses), expected, atol=1e-5)
+    assert rngs[0].random() == rngs[1].random()
 
 
 @pytest.mark.parametrize("algorithms", [(), (4,), ("one",)])

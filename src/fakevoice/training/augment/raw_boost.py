@@ -1,10 +1,11 @@
 """RawBoost: channel, impulses and coloured noise that need no recordings (Tak et al. 2022)."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Literal
 
 import numpy as np
-import scipy.signal
+import scipy.fft
 from pydantic import Field
 
 from fakevoice.audio.channel import gain, rms
@@ -12,6 +13,7 @@ from fakevoice.core.config_sections import Range, Share
 
 INPUT = "waveform"
 N_NOTCHES, CENTRE_HZ, WIDTH_HZ, HALF_TAPS = 5, (20.0, 8000.0), (100.0, 1000.0), (5, 50)
+N_FFT, OVERLAP = 4096, N_NOTCHES * HALF_TAPS[1]  # samples; a cascade has at most OVERLAP taps on each side
 
 
 def build(
@@ -61,12 +63,14 @@ def _convolved(
 ) -> np.ndarray:
     """Powers of the signal at full scale, each filtered; their sum at the level of the signal."""
     unit = waveform / max(float(np.abs(waveform).max()), 1e-9)
-    power, total = unit, _filtered(unit, sample_rate_hz, rng)
+    gains, responses = [1.0], [_draw_response(sample_rate_hz, rng)]
     for _ in range(n_powers - 1):
-        power = power * unit
-        total += gain(rng.uniform(*power_db)) * _filtered(power, sample_rate_hz, rng)
+        gains.append(gain(rng.uniform(*power_db)))
+        responses.append(_draw_response(sample_rate_hz, rng))
+    powers = np.multiply.accumulate(np.broadcast_to(unit, (n_powers, len(unit))), axis=0)
+    total = _filtered_sum(powers, np.array(gains, np.float32)[:, None] * np.stack(responses))
     total -= total.mean()  # even powers have one
-    return total * (rms(waveform) / max(rms(total), 1e-9))
+    return total * np.float32(rms(waveform) / max(rms(total), 1e-9))
 
 
 def _impulses(waveform: np.ndarray, max_share: float, max_gain: float, rng: np.random.Generator) -> np.ndarray:
@@ -82,18 +86,62 @@ def _coloured(
     waveform: np.ndarray, sample_rate_hz: int, snr_db: tuple[float, float], rng: np.random.Generator
 ) -> np.ndarray:
     """Filtered white noise at a random level under the signal."""
-    noise = _filtered(rng.standard_normal(len(waveform), dtype=np.float32), sample_rate_hz, rng)
-    return noise * (rms(waveform) * gain(-rng.uniform(*snr_db)) / max(rms(noise), 1e-9))
+    noise = rng.standard_normal(len(waveform), dtype=np.float32)
+    noise = _filtered_sum(noise[None], _draw_response(sample_rate_hz, rng)[None])
+    return noise * np.float32(rms(waveform) * gain(-rng.uniform(*snr_db)) / max(rms(noise), 1e-9))
 
 
-def _filtered(waveform: np.ndarray, sample_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    """(n_samples,) float32 through a cascade of random notches whose highest gain is 1, without its delay."""
-    nyquist_hz, taps = sample_rate_hz / 2, np.ones(1)
+def _draw_response(sample_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    """Frequency response (N_FFT // 2 + 1,) float32 of a cascade of random notches; its largest gain is 1.
+
+    Each notch is the FIR filter of ``scipy.signal.firwin(n_taps, edges_hz, fs=sample_rate_hz)``, with a Hamming
+    window. Its taps are symmetric around 0, so that the response is real and the filter has no delay.
+    """
+    nyquist_hz = sample_rate_hz / 2
+    edges, half_taps = [], []
     for _ in range(N_NOTCHES):
         centre_hz, width_hz = rng.uniform(*CENTRE_HZ), rng.uniform(*WIDTH_HZ)
-        edges_hz = np.clip([centre_hz - width_hz / 2, centre_hz + width_hz / 2], 1.0, nyquist_hz - 1.0)
-        n_taps = 2 * int(rng.integers(HALF_TAPS[0], HALF_TAPS[1] + 1)) + 1
-        if edges_hz[0] < edges_hz[1]:  # otherwise it lies above what this sample rate holds
-            taps = np.convolve(taps, scipy.signal.firwin(n_taps, edges_hz, fs=sample_rate_hz))
-    taps /= np.abs(np.fft.rfft(taps, 4096)).max()
-    return scipy.signal.oaconvolve(waveform, taps.astype(np.float32), mode="same")
+        low_hz, high_hz = np.clip([centre_hz - width_hz / 2, centre_hz + width_hz / 2], 1.0, nyquist_hz - 1.0)
+        n_half = int(rng.integers(HALF_TAPS[0], HALF_TAPS[1] + 1))
+        if low_hz < high_hz:  # otherwise the notch is above the highest frequency of this sample rate
+            edges.append((low_hz / nyquist_hz, high_hz / nyquist_hz))
+            half_taps.append(n_half)
+    if not edges:
+        return np.ones(N_FFT // 2 + 1, np.float32)
+    low, high = np.array(edges).T[:, :, None]  # (n_notches, 1) each
+    half = np.array(half_taps)[:, None]
+    place = np.arange(HALF_TAPS[1] + 1)  # of a tap; those below 0 are the same
+    taps = low * np.sinc(low * place) - high * np.sinc(high * place)
+    taps[:, 0] += 1.0
+    taps *= np.where(place <= half, 0.54 + 0.46 * np.cos(np.pi * place / half), 0.0)
+    taps[:, 1:] *= 2.0
+    taps /= taps.sum(axis=1, keepdims=True)  # gain 1 at 0 Hz
+    response = (taps.astype(np.float32) @ _cosines()).prod(axis=0)
+    return response / np.abs(response).max()
+
+
+@cache
+def _cosines() -> np.ndarray:
+    """(HALF_TAPS[1] + 1, N_FFT // 2 + 1) float32: response of a pair of taps at each distance from the middle."""
+    place = np.arange(HALF_TAPS[1] + 1)[:, None]
+    return np.cos(2 * np.pi / N_FFT * place * np.arange(N_FFT // 2 + 1)).astype(np.float32)
+
+
+def _filtered_sum(signals: np.ndarray, responses: np.ndarray) -> np.ndarray:
+    """Sum of signals, each through a filter of its own, by overlap-save: one inverse FFT for all of them.
+
+    Args:
+        signals: (n_signals, n_samples) float32.
+        responses: (n_signals, N_FFT // 2 + 1) float32, of filters of at most 2 * OVERLAP + 1 taps around 0.
+
+    Returns:
+        (n_samples,) float32.
+    """
+    n_samples, step = signals.shape[1], N_FFT - 2 * OVERLAP
+    n_blocks = -(-n_samples // step)
+    padded = np.pad(signals, ((0, 0), (OVERLAP, OVERLAP + n_blocks * step - n_samples)))
+    blocks = np.lib.stride_tricks.sliding_window_view(padded, N_FFT, axis=1)[:, ::step]
+    spectra = scipy.fft.rfft(blocks)  # (n_signals, n_blocks, N_FFT // 2 + 1)
+    spectra *= responses[:, None]
+    filtered = scipy.fft.irfft(spectra.sum(axis=0), N_FFT)
+    return filtered[:, OVERLAP : OVERLAP + step].reshape(-1)[:n_samples]
