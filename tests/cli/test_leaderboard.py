@@ -179,6 +179,23 @@ def test_dacon_has_a_page(at_home):
     assert "expected 0." in told and "./run.sh leaderboard add SCORE --config demo" in told
 
 
+def test_an_edited_submission_needs_force_and_has_no_expected_score(damageable):
+    config, file = on_board(damageable, "dacon", "236253"), damageable.submission()
+    header, first, *rest = file.read_text().splitlines()
+    file.write_text("\n".join([header, first.rpartition(",")[0] + ",0.123456", *rest]) + "\n")
+    with pytest.raises(SubmissionError, match=r"it was edited after the run wrote it; `submit --force`"):
+        submit(config, None, "")
+    told = submit(config, None, "", force=True)
+    assert "its expected score is not known" in told and "expected 0." not in told
+
+
+def test_a_submission_of_a_stale_run_needs_force(damageable):
+    config = on_board(damageable, "dacon", "236253", "seed=5")
+    with pytest.raises(SubmissionError, match=r"the run is stale \(\w+: config key seed changed\), ./run.sh all"):
+        submit(config, None, "")
+    assert "expected 0." in submit(config, None, "", force=True)
+
+
 def test_without_a_board(at_home):
     with pytest.raises(ConfigError, match=r"demo has no board: add `board: .site: kaggle, competition: NAME.`"):
         submit(at_home.config, None, "")

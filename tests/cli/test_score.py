@@ -59,13 +59,30 @@ def test_states_are_told_apart_pair_by_pair(measured, submission, solution):
     assert "against" not in measured(submission, solution.drop(columns="state"))
 
 
+def test_a_label_of_the_solution_that_is_not_0_or_1_is_named(measured, submission, solution):
+    solution.loc[30, "fake"] = 2
+    with pytest.raises(FakevoiceError, match=r"solution.csv: fake is not 0 or 1 in 1 of 60 rows, id 030"):
+        measured(submission, solution)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda table: table[1:], "lacks 1 of the ids"),
+        (lambda table: table[1:], "lacks 1 of the ids in .*: 000"),
         (lambda table: table.rename(columns={"fake": "spoof"}), "no labels for"),
         (lambda table: table[["id"]], "no labels for"),
-        (lambda table: table.assign(fake=["?", *table["fake"][1:]]), "lacks 1"),
+        (
+            lambda table: table.assign(fake=["?", *table["fake"][1:]]),
+            r"fake is not a finite number in 1 of .* id 000 \(\?",
+        ),
+        (lambda table: table.assign(fake=["", *table["fake"][1:]]), "fake is blank in 1 of 60 rows, id 000"),
+        (lambda table: table.assign(fake=[*table["fake"][:59], "inf"]), "fake is not a finite number in 1 .* id 059"),
+        (
+            lambda table: table.assign(real=[*table["real"][:17], 1.00002, *table["real"][18:]]),
+            "real .* 1 of 60 .* id 017",
+        ),
+        (lambda table: table.assign(fake=["０.５", *table["fake"][1:]]), "id 000"),
+        (lambda table: table[:0], "a header and no rows"),
         (lambda table: pd.concat([table, table[:1]]), "000"),
         (lambda table: table.rename(columns={"id": "name"}), "id"),
         (lambda table: table.assign(fake=table["fake"] + 1), "outside"),
@@ -78,6 +95,9 @@ def test_what_does_not_fit_is_refused(measured, submission, solution, damage, me
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FakevoiceError, match=r"nowhere\.csv"):
+        measure_submission(tmp_path / "nowhere.csv", tmp_path / "solution.csv")
+    (tmp_path / "Nowhere.csv").touch()
+    with pytest.raises(FakevoiceError, match=r"no such file; there is 'Nowhere.csv', which differs in upper and lower"):
         measure_submission(tmp_path / "nowhere.csv", tmp_path / "solution.csv")
 
 

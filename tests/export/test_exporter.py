@@ -222,6 +222,9 @@ def made_before(exported, monkeypatch):
 
 def test_an_export_without_eight_bits_leaves_none_behind(at_home, made_before, tmp_path, capsys):
     (tmp_path / "model-int8.onnx").write_bytes(b"old")
+    assert main(["export", "--config", "demo", "--out", str(tmp_path)]) == 2  # a file of somebody else's
+    assert "model-int8.onnx is not of this command" in capsys.readouterr().err
+    (tmp_path / "model.json").write_text("{}")  # an earlier export
     assert main(["export", "--config", "demo", "--out", str(tmp_path)]) == 0
     assert not (tmp_path / "model-int8.onnx").exists() and (tmp_path / "model.onnx").is_file()
     assert read_json(tmp_path / "model.json")["int8"] is None and "eight bits" not in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Damage drawn from a seed, and what must hold whatever is damaged: a right answer, or an error of this project."""
+"""Damage drawn by Hypothesis, and what must hold whatever is damaged: a right answer, or an error of this project."""
 
 import random
 import resource
@@ -6,6 +6,8 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from hypothesis import HealthCheck, given, settings, strategies
 
 from fakevoice.core.errors import FakevoiceError
 
@@ -18,6 +20,7 @@ TOKENS = (
     "extends", "name", "../x", "/etc", "a" * 300, "1:2:3", "<<", "%s", "\\", "\u2028", "real", "fake", ".", "a.b=c",
 )
 # fmt: on
+HEALTH = list(HealthCheck)
 GROWTH_KIB = 200_000  # of the process over all cases of a test, libraries included
 
 
@@ -65,12 +68,6 @@ def garbled(text: str, draw: random.Random) -> str:
     return text
 
 
-def draws(name: str, n_cases: int) -> Iterator[tuple[int, random.Random]]:
-    """The number of each case and what it is drawn from, the same each time."""
-    for number in range(n_cases):
-        yield number, random.Random(f"{name} {number}")
-
-
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """Raises TimeoutError in the main thread where something takes longer."""
@@ -88,22 +85,25 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 def survives(name: str, n_cases: int, case: Callable[[random.Random], object], case_s: float = 30.0) -> Counter:
-    """Run the cases; each returns, or raises an error of this project that says something.
+    """Run a case with decisions drawn by Hypothesis, which shrinks those that fail; each returns or raises our errors.
 
     Returns:
         How many returned, and how many raised each error.
     """
     counts, start_kib = Counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for number, draw in draws(name, n_cases):
+
+    @settings(max_examples=n_cases, deadline=None, derandomize=True, database=None, suppress_health_check=HEALTH)
+    @given(strategies.randoms(use_true_random=False))
+    def survives_one(draw: random.Random) -> None:
         try:
             with time_limit(case_s):
                 case(draw)
             counts["right"] += 1
         except FakevoiceError as error:
-            assert str(error).strip(), f"{name} {number}: an error that says nothing"
+            assert str(error).strip(), f"{name}: an error without a message"
             counts[type(error).__name__] += 1
-        except Exception as error:
-            raise AssertionError(f"{name} {number}: {type(error).__name__}: {error}") from error
+
+    survives_one()
     growth_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start_kib
     print(f"{name}: {n_cases} cases, {dict(counts)}, {growth_kib / 1000:.0f} MB more")
     assert growth_kib < GROWTH_KIB, name

@@ -21,8 +21,9 @@ MOST_SHOWN = 20  # recordings; more are in the file
 
 def predict(options: Namespace) -> None:
     """Score audio with the trained ensemble."""
+    from fakevoice.cli.outputs import check_outputs
     from fakevoice.core.paths import paths
-    from fakevoice.core.tables import write_table
+    from fakevoice.core.tables import safe_cells, write_table
     from fakevoice.inference.inputs import list_sources
     from fakevoice.inference.predictor import Predictor
     from fakevoice.inference.recordings import answer
@@ -30,41 +31,49 @@ def predict(options: Namespace) -> None:
 
     asked, config = recordings_and_config(options)
     sources = list_sources(asked, config.data.cache_gb)
+    out, errors = Path(options.out), _errors_file(Path(options.out))
+    outputs = [out, errors, *map(Path, filter(None, [options.timeline, options.plot]))]
+    check_outputs(list(filter(None, outputs)), [*map(Path, asked), *(source.path for source in sources)])
     predictor = Predictor.load(paths(config))
     wants_all = bool(options.timeline or options.plot)
     with engine(config, paths(config), [source.path for source in sources]):
         answers = answer(predictor, sources, options.hop, early=wants_all)
-    out = Path(options.out)
-    write_table(out, answers.table)
+    shown = safe_cells if options.safe_csv else lambda table: table
+    write_table(out, shown(answers.table))
     if options.timeline:
-        write_table(Path(options.timeline), answers.timeline)
+        write_table(Path(options.timeline), shown(answers.timeline))
+    if errors and len(answers.unreadable):
+        write_table(errors, shown(answers.unreadable))
     if options.plot:
         from fakevoice.cli.timeline_plot import save_timeline
 
         files = {source.id: source.path for source in sources}
         save_timeline(Path(options.plot), answers.timeline, files, predictor.config)
-    _tell(answers, out, predictor.config)
+    _tell(answers, out, errors, predictor.config)
 
 
-def _tell(answers: "Answers", out: Path, config: "Config") -> None:
+def _errors_file(out: Path) -> Path | None:
+    """The file that lists unreadable recordings next to a table; none next to a device such as /dev/stdout."""
+    from fakevoice.core.artifacts import is_device
+
+    return None if is_device(out) else out.with_suffix(".errors.csv")
+
+
+def _tell(answers: "Answers", out: Path, errors: Path | None, config: "Config") -> None:
     outputs, table = config.outputs, answers.table
-    if len(table) <= MOST_SHOWN:
-        print(table.to_string(index=False, float_format="{:.3f}".format))
-    print(f"{out}: {len(table)} rows. {', '.join(outputs)}: calibrated probability that it is heard; _low, _high: what")
-    print("folds of the ensemble say alone; n_windows: how many were heard; note: why the numbers are worth less")
+    if errors:  # otherwise the table itself may be on standard output
+        if len(table) <= MOST_SHOWN:
+            print(table.to_string(index=False, float_format="{:.3f}".format))
+        print(f"{out}: {len(table)} rows. {', '.join(outputs)}: calibrated probability that it is heard; _low, _high:")
+        print("the range over the folds of the ensemble; n_windows: number of windows scored; note: why to be careful")
     noted = (table["note"] != "").sum() - len(answers.unreadable)
     if noted:
         print(f"{noted} recordings lie outside of what training covered: see note", file=sys.stderr)
     if len(answers.unreadable):
-        from fakevoice.core.tables import write_table
-
-        errors = out.with_suffix(".errors.csv")
-        write_table(errors, answers.unreadable)
         first = "\n".join(f"  {row.path}: {row.reason}" for row in answers.unreadable.head(10).itertuples())
-        print(
-            f"{len(answers.unreadable)} files could not be read and got the prior; {errors} lists them:\n{first}",
-            file=sys.stderr,
-        )
+        n_unreadable = len(answers.unreadable)
+        text = f"{n_unreadable} files could not be read and got the prior; {errors or out} lists them:\n{first}"
+        print(text, file=sys.stderr)
 
 
 def stream(options: Namespace) -> None:
@@ -93,6 +102,12 @@ def monitor(options: Namespace) -> int | None:
     asked, config = recordings_and_config(options)
     if not asked:
         raise ConfigError("monitor: name a folder, files, or - for a list of paths on standard input")
+    if options.out:
+        from fakevoice.cli.outputs import check_writable
+
+        check_writable(options.out)
+        if any(Path(word).exists() and options.out.resolve() == Path(word).resolve() for word in asked):
+            raise ConfigError(f"--out {options.out} is an input too: name another folder")
     predictor, folder = Predictor.load(paths(config)), options.out or paths(config).run / "monitor"
     if options.watch:
         from fakevoice.monitor.watch import Watcher, watch

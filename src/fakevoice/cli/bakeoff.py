@@ -14,6 +14,7 @@ from fakevoice.core.tables import write_table
 from fakevoice.data.groups import first_group
 from fakevoice.metrics.bootstrap import bootstrap_interval
 from fakevoice.metrics.slices import label_and_probability
+from fakevoice.pipeline.checks import check_config
 from fakevoice.pipeline.runner import run_pipeline
 
 N_DRAWS = 500
@@ -57,10 +58,17 @@ def run_study(config_name: str, study: str, names: list[str], words: list[str]) 
         ConfigError: no such study or variant, or as `load_config`.
     """
     config = load_config(config_name, words)
+    variants = choose_variants(config, study, names)
+    configs = {
+        name: load_config(config_name, [*changes, *words, f"experiment={study}-{name}"])
+        for name, changes in variants.items()
+    }
+    for variant in configs.values():
+        check_config(variant, paths(variant))  # before the first of them has run for an hour
     runs, seconds = {}, {}
-    for name, changes in choose_variants(config, study, names).items():
-        print(f"\n{study}: {name}  {' '.join(changes)}", flush=True)
-        variant, start = load_config(config_name, [*changes, *words, f"experiment={study}-{name}"]), time.monotonic()
+    for name, variant in configs.items():
+        print(f"\n{study}: {name}  {' '.join(variants[name])}", flush=True)
+        start = time.monotonic()
         run_pipeline(variant, "ensemble")
         runs[name], seconds[name] = load_run(variant), time.monotonic() - start
     table = compare(runs).assign(seconds=[round(seconds[name], 1) for name in runs])

@@ -205,6 +205,9 @@ def _add_hearing(to) -> None:
     predict = _add(to, "predict", "score any audio with the trained ensemble", audio_commands.predict)
     predict.add_argument("--out", metavar="FILE.csv", default="predictions.csv", help="a row for each recording")
     predict.add_argument("--timeline", metavar="FILE.csv", help="a row for each window of each recording")
+    predict.add_argument(
+        "--safe-csv", action="store_true", help="an apostrophe before texts like =1+1, for spreadsheets"
+    )
     predict.add_argument("--plot", metavar="FILE.png", help="a picture of the same")
     stream = _add(to, "stream", "score raw 16-bit samples from standard input as they come", audio_commands.stream)
     stream.add_argument(
@@ -256,6 +259,7 @@ def _add_package(to) -> None:
 def _add_board(to) -> None:
     submit = _add(to, "submit", "hand the submission in through Kaggle's client, or say where to", commands.submit)
     submit.add_argument("--message", default="", help="what the board shows beside it")
+    submit.add_argument("--force", action="store_true", help="also a file that was edited, or whose run is stale")
     _add(to, "leaderboard", "what each submission scored; `add SCORE` writes one down", commands.leaderboard)
 
 

@@ -143,8 +143,11 @@ def report(options: Namespace) -> None:
 
 def export(options: Namespace) -> None:
     """Write the networks of a finished run as files that need none of this."""
-    from fakevoice.export.exporter import export
+    from fakevoice.cli.outputs import check_folder
+    from fakevoice.export.exporter import FACTS, WRITTEN, export
 
+    if options.out:
+        check_folder(options.out, WRITTEN, FACTS)
     print(export(config_of(options), options.out, options.int8))
 
 
@@ -172,7 +175,7 @@ def submit(options: Namespace) -> None:
     from fakevoice.cli.leaderboard import submit
 
     files = taken(options, "FILE.csv", 1)
-    print(submit(config_of(options), Path(files[0]) if files else None, options.message))
+    print(submit(config_of(options), Path(files[0]) if files else None, options.message, options.force))
 
 
 def leaderboard(options: Namespace) -> None:

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from fakevoice.core.artifacts import read_manifest
+from fakevoice.core.artifacts import checksum, read_manifest
 from fakevoice.core.config import Config
 from fakevoice.core.errors import ArtifactError, ConfigError, SubmissionError, install_extra, nearest
 from fakevoice.core.paths import paths
 from fakevoice.core.tables import CLIP_TEXT, read_table
+from fakevoice.pipeline.runner import stale_stages
 from fakevoice.pipeline.submission import LOG_COLUMNS, change_log, check_submission, read_log
 
 MOST_SCORE = 1e9  # beyond which a number is no score of any metric
@@ -38,12 +39,13 @@ ACCOUNT_HELP = (
 )
 
 
-def submit(config: Config, file: Path | None, message: str) -> str:
+def submit(config: Config, file: Path | None, message: str, force: bool = False) -> str:
     """Check a submission once more and hand it in, or say where a person does so.
 
     Args:
         file: the newest submission of the run if None.
         message: what the board shows beside it; the name of the run if empty.
+        force: submit a file that was edited, or whose run is stale.
 
     Returns:
         What the site said, the score to expect, and the command that writes the board's score down.
@@ -51,7 +53,7 @@ def submit(config: Config, file: Path | None, message: str) -> str:
     Raises:
         ConfigError: no board is configured, Kaggle's client is not installed, or knows no account.
         ArtifactError: there is no such file, or no run.
-        SubmissionError: the file would be refused, or was, with the site's words.
+        SubmissionError: the file would be refused, or was, with the site's words; or it was edited or is stale.
     """
     board, name = config.board, f"{config.competition}/{config.experiment}"
     if not board.site:
@@ -62,13 +64,20 @@ def submit(config: Config, file: Path | None, message: str) -> str:
     newest = None if file else _newest(config)
     file = (file or newest).absolute()
     n_rows = _check(file, config)
+    edited = _edited(file, config)
+    problem = edited or _stale(file, config)
+    if problem and not force:
+        raise SubmissionError(f"{file}: {problem}; `submit --force` submits it anyway")
     if board.site == "kaggle":
         lines = [f"{file}, {n_rows} rows, to kaggle.com/competitions/{board.competition}"]
         lines.append(_hand_to_kaggle(file, message or name, board.competition))
     else:
         lines = [f"DACON takes files on its page alone: {DACON_PAGE.format(board.competition)}"]
         lines.append(f"upload {file} there: {n_rows} rows, checked against the sample submission")
-    lines += [_expectation(line) for line in _lines(config, file.name).to_dict("records")]
+    if edited:
+        lines.append(f"{edited}: its expected score is not known")
+    else:
+        lines += [_expectation(line) for line in _lines(config, file.name).to_dict("records")]
     argument = "" if newest else f" {file.name}"
     lines.append(f"when the score is there: ./run.sh leaderboard add SCORE{argument} --config {_called(config)}")
     return "\n".join(lines)
@@ -137,6 +146,36 @@ def _newest(config: Config) -> Path:
     if not outputs:
         raise ArtifactError(f"no submission of {places.run} yet: ./run.sh all --config {_called(config)}")
     return places.home / outputs[-1]
+
+
+def _edited(file: Path, config: Config) -> str:
+    """How a file differs from the submission of its name; nothing where it does not, or where no run wrote it."""
+    if not file.is_file():
+        return ""
+    content = checksum(file)
+    manifest = paths(config).stage("submission") / "manifest.json"
+    outputs = read_manifest(manifest)["outputs"] if manifest.is_file() else {}
+    written = {Path(name).name: facts["sha256"] for name, facts in outputs.items()}
+    in_log = file.name in set(_lines(config)["file"])  # names of submissions end in the start of their checksum
+    if (file.name in written and written[file.name] != content) or (in_log and not content.startswith(file.stem[-8:])):
+        return "it was edited after the run wrote it"
+    return ""
+
+
+def _stale(file: Path, config: Config) -> str:
+    """Why the run that wrote a file is stale; nothing where it is not, or where another run wrote the file."""
+    manifest = paths(config).stage("submission") / "manifest.json"
+    outputs = read_manifest(manifest)["outputs"] if manifest.is_file() else {}
+    if file.name not in {Path(name).name for name in outputs}:
+        return ""
+    for stage, reason in stale_stages(config):
+        if reason:
+            return (
+                f"the run is stale ({stage}: {reason}), ./run.sh all --config {_called(config)} makes a new submission"
+            )
+        if stage == "submission":
+            break
+    return ""
 
 
 def _check(file: Path, config: Config) -> int:

@@ -1,5 +1,6 @@
 """Measures a submission against a solution, as a leaderboard would, by output and by state."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,13 @@ import pandas as pd
 from fakevoice.core import plugins
 from fakevoice.core.errors import DataError
 from fakevoice.core.random import Stream, generator
-from fakevoice.core.tables import read_table
+from fakevoice.core.tables import read_text_table
+from fakevoice.data.clip_tables import list_names
 from fakevoice.metrics.bootstrap import bootstrap_interval
 from fakevoice.metrics.slices import pair_aucs
 
 N_DRAWS = 200
+TEXT = ("id", "state")
 
 
 def measure_submission(submission: Path, solution: Path) -> str:
@@ -28,13 +31,17 @@ def measure_submission(submission: Path, solution: Path) -> str:
         DataError: columns or ids do not fit.
     """
     predicted, truth = _read(submission), _read(solution)
-    outputs = list(predicted.columns[1:])
+    outputs = [column for column in predicted if column not in TEXT]
     if not outputs or set(outputs) - set(truth.columns):
         raise DataError(f"{solution} has no labels for {', '.join(outputs) or 'any output'} of {submission}")
-    both = truth.merge(predicted, on="id", suffixes=("", "_p"), validate="1:1", how="left")
-    label, probability = both[outputs].to_numpy(float), both[[f"{o}_p" for o in outputs]].to_numpy(float)
-    if np.isnan(probability).any():
-        raise DataError(f"{submission} lacks {np.isnan(probability).any(axis=1).sum()} of the ids in {solution}")
+    missing = truth.loc[~truth["id"].isin(predicted["id"]), "id"].tolist()
+    if missing:
+        raise DataError(f"{submission} lacks {len(missing)} of the ids in {solution}: {list_names(missing)}")
+    _refuse(solution, truth, outputs, lambda values: (values != 0) & (values != 1), "is not 0 or 1")
+    _refuse(submission, predicted, outputs, lambda values: (values < 0) | (values > 1), "is outside 0 to 1")
+    rows = predicted.set_index("id").loc[truth["id"]]
+    both, label = truth, truth[outputs].to_numpy(float)
+    probability = rows[outputs].to_numpy(float)
     metric = plugins.load("metrics", "dacon_score")
     low, high = bootstrap_interval(metric.measure, label, probability)
     lines = [metric.parts(label, probability, outputs).to_string(float_format="{:.4f}".format)]
@@ -69,10 +76,32 @@ def chance_ece(probability: np.ndarray) -> np.ndarray:
     return np.mean([[measure(label[:, [i]], probability[:, [i]]) for i in columns] for label in drawn], axis=0)
 
 
+def _refuse(
+    path: Path, table: pd.DataFrame, outputs: list[str], is_bad: Callable[[pd.Series], pd.Series], what: str
+) -> None:
+    """Raise with the ids of the rows that are blank, no number, or bad; columns become numbers.
+
+    Raises:
+        DataError: with the first ten ids.
+    """
+    for output in outputs:
+        text = table[output].str.strip()
+        number = pd.to_numeric(text, errors="coerce").where(text.map(str.isascii))
+        problems = {"is blank": text == "", "is not a finite number": ~np.isfinite(number), what: is_bad(number)}
+        for problem, rows in problems.items():
+            if rows.any():
+                ids = list_names(table.loc[rows, "id"].tolist())
+                first = f" ({text[rows].iloc[0]})" if problem != "is blank" else ""
+                raise DataError(f"{path}: {output} {problem} in {rows.sum()} of {len(table)} rows, id {ids}{first}")
+        table[output] = number
+
+
 def _read(path: Path) -> pd.DataFrame:
-    table = read_table(path, ("id", "state"))
+    table = read_text_table(path)
     if "id" not in table:
         raise DataError(f"{path} has no column id")
+    if table.empty:
+        raise DataError(f"{path} has a header and no rows")
     if table["id"].duplicated().any():
         raise DataError(f"{path}: id {table['id'][table['id'].duplicated()].iloc[0]!r} stands twice")
     return table

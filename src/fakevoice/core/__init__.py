@@ -3,6 +3,7 @@
 - `errors`: every error that a caller can handle
 - `yaml_values`, `config_sections`, `config`: YAML files and ``key=value`` overrides → one checked `Config`
 - `paths`: folders of a run; `remote`, `download`: data at a URL
+- `names`: file names in other Unicode normal forms or with backslashes
 - `library_caches`: writable cache folders for Numba and Matplotlib
 - `plugins`: plug-ins by file name; `code_hash`: hashes of the code that an artifact depends on
 - `artifacts`, `tables`, `locks`: atomic files with checksums, CSV tables, locks between processes

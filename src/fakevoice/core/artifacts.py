@@ -12,6 +12,7 @@ import math
 import os
 import platform
 import re
+import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 DIGEST_SIZE = hashlib.sha256().digest_size
 TEMPORARY = ".writing-"
+MAX_NAME_BYTES = 200  # of a temporary file; file systems allow 255
 HOST = re.sub(r"\W", "_", platform.node())  # in the names of temporaries, where "-" separates
 FOREIGN_AGE_S = 24 * 3600.0  # after which another machine's temporary belongs to nobody
 
@@ -36,11 +38,20 @@ FOREIGN_AGE_S = 24 * 3600.0  # after which another machine's temporary belongs t
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Open a file beside `path`; it takes its place only when the block ends well.
 
+    A link stays, and the file that it leads to is replaced. A device or a pipe is written to.
+
     Raises:
         ArtifactError: disk full, no permission, read-only folder; nothing temporary is left.
     """
+    given = path
+    if os.path.islink(path) and not is_device(path):  # unlike `Path.is_symlink`, it accepts names that are too long
+        path = Path(os.path.realpath(path))
     temporary = temporary_path(path)
     try:
+        if is_device(path):
+            with path.open("wb") as device:
+                yield device
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             yield file
@@ -48,7 +59,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise ArtifactError(f"cannot write {path}: {error.strerror or error}; free space or permissions?") from error
+        raise ArtifactError(f"cannot write {given}: {error.strerror or error}; free space or permissions?") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -56,7 +67,19 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 def temporary_path(path: Path) -> Path:
     """A new name beside `path` that says which process of which machine is writing it."""
-    return path.with_name(f"{TEMPORARY}{HOST}-{os.getpid()}-{uuid.uuid4().hex}-{path.name}"[:200])
+    name = f"{TEMPORARY}{HOST}-{os.getpid()}-{uuid.uuid4().hex}-{path.name}"
+    return path.with_name(os.fsencode(name)[:MAX_NAME_BYTES].decode(errors="ignore"))
+
+
+def is_device(path: Path) -> bool:
+    """Whether a path is a device, a pipe or a socket, such as /dev/stdout, also where that leads to a file."""
+    if os.path.abspath(path).startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/")):
+        return True
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -218,14 +241,14 @@ def _walk(
     folder: str, above: frozenset[tuple[int, int]], on_error: Callable[[OSError], None] | None
 ) -> Iterator[os.DirEntry[str]]:
     try:
-        stat = os.stat(folder)
+        facts = os.stat(folder)
         entries = list(os.scandir(folder))
     except OSError as error:
         if on_error is None:
             raise
         on_error(error)
         return
-    here = (stat.st_dev, stat.st_ino)
+    here = (facts.st_dev, facts.st_ino)
     if here in above:
         return
     for entry in entries:
@@ -251,10 +274,10 @@ def listing(folder: Path) -> list[tuple[str, int, int]]:
     files = []
     for entry in walk(folder, on_error=lambda _: None):
         try:
-            stat = entry.stat()
+            facts = entry.stat()
         except OSError:  # a link that leads nowhere
-            stat = entry.stat(follow_symlinks=False)
-        files.append((entry.path[start:], stat.st_size, stat.st_mtime_ns))
+            facts = entry.stat(follow_symlinks=False)
+        files.append((entry.path[start:], facts.st_size, facts.st_mtime_ns))
     return sorted(files)
 
 

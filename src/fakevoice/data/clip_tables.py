@@ -2,6 +2,8 @@
 
 import csv
 import math
+import os
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
@@ -10,9 +12,11 @@ import pandas as pd
 
 from fakevoice.audio.files import find_audio
 from fakevoice.core.errors import DataError
+from fakevoice.core.names import find_names, same_text, similar_name
 
 COLUMNS = ["id", "path", "split", "label", "group"]
 LISTED = 10
+LEVELS = 3  # of folders that an archive may put around a data set
 
 
 def read_table(csv_file: Path, columns: list[str], expects: str, key: str | None = "id") -> pd.DataFrame:
@@ -59,7 +63,7 @@ def unreadable(file: Path, error: OSError | UnicodeDecodeError, expects: str) ->
     """What to raise where a table cannot be opened or is not UTF-8."""
     if isinstance(error, UnicodeDecodeError):
         return DataError(f"{file}: not UTF-8 (byte {error.start}); save it again as UTF-8")
-    return DataError(f"{file}: {error.strerror}; the folder must hold:\n{expects}")
+    return DataError(f"{file}: {error.strerror}{similar_name(file)}; the folder must hold:\n{expects}")
 
 
 def refuse(file: Path, values: pd.Series, is_bad: Callable[[object], bool], what: str) -> None:
@@ -98,6 +102,52 @@ def refuse_labels(file: Path, labels: pd.Series, classes: list[str]) -> None:
     refuse(file, labels, lambda label: label not in classes, f"a label not in {classes}")
 
 
+def as_classes(labels: pd.Series, classes: list[str]) -> pd.Series:
+    """Labels in the spelling of the classes, where they differ only in the Unicode normal form."""
+    spelled = {unicodedata.normalize("NFC", name): name for name in classes}
+    return labels.map(lambda label: spelled.get(unicodedata.normalize("NFC", label), label))
+
+
+def find_root(folder: Path, is_root: Callable[[Path], bool]) -> Path:
+    """The folder in which a data set begins: `folder`, or one up to three levels below, as archives are unpacked.
+
+    Args:
+        is_root: whether a folder holds what the adapter expects.
+
+    Returns:
+        The only such folder of the highest level that has one; of several the one called train or training; `folder`
+        itself where there is none.
+
+    Raises:
+        DataError: several folders of one level could be meant.
+    """
+    level = [folder]
+    for _ in range(LEVELS + 1):
+        found = [path for path in level if is_root(path)]
+        trained = [path for path in found if path.name.lower() in ("train", "training")]
+        if len(found) == 1 or len(trained) == 1:
+            return (trained or found)[0]
+        if found:
+            names = list_names([path.relative_to(folder).as_posix() for path in found])
+            raise DataError(f"{folder}: {names} could all be the data set; move the others away")
+        level = [below for path in level for below in _folders(path)]
+    return folder
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Folders directly below a folder, without those of macOS archives and hidden ones."""
+    try:
+        entries = [entry for entry in os.scandir(folder) if entry.is_dir()]
+    except OSError:
+        return []
+    return sorted(Path(entry.path) for entry in entries if not entry.name.startswith((".", "__MACOSX")))
+
+
+def below_root(clips: pd.DataFrame, root: Path, folder: Path) -> pd.DataFrame:
+    """Clips whose paths are relative to `root`, with paths relative to `folder`."""
+    return clips.assign(path=[(root.relative_to(folder) / path).as_posix() for path in clips["path"]])
+
+
 def refuse_no_numbers(file: Path, values: pd.Series) -> None:
     """Raise if a text is no finite number.
 
@@ -115,18 +165,18 @@ def _is_number(text: str) -> bool:
 
 
 def checked_paths(file: Path, paths: pd.Series) -> list[str]:
-    """Paths that stay inside the folder, without a leading ``./``.
+    """Paths that stay inside the folder of the table, spelled as the files are there, without a leading ``./``.
 
     Raises:
         DataError: as `refuse`.
     """
     refuse(file, paths, _is_outside, "a path that is empty, absolute or leads out of the folder")
-    return [str(PurePosixPath(path)) for path in paths]
+    return find_names(file.parent, paths)
 
 
 def _is_outside(path: str) -> bool:
-    parts = PurePosixPath(path).parts
-    return not parts or path.startswith("/") or ".." in parts or "\0" in path
+    parts = PurePosixPath(path.replace("\\", "/")).parts
+    return not parts or parts[0] == "/" or ".." in parts or "\0" in path
 
 
 def refuse_classes(classes: list[str], known: Iterable[str], dataset: str) -> None:
@@ -159,12 +209,23 @@ def class_recordings(folder: Path, classes: list[str], expects: str) -> list[tup
     Raises:
         DataError: a class has no folder or two, or its folder holds no audio.
     """
-    homes = {label: _class_folder(folder, label, expects) for label in classes}
+    root = class_root(folder, classes)
+    homes = {label: _class_folder(root, label, expects) for label in classes}
     return [(path, label) for label, home in homes.items() for path in audio_below(folder, home)]
 
 
+def class_root(folder: Path, classes: list[str]) -> Path:
+    """The folder that has a folder for each class; `folder` where there is none."""
+
+    def has_classes(path: Path) -> bool:
+        names = [below.name for below in _folders(path)]
+        return all(any(same_text(name.lower(), label.lower()) for name in names) for label in classes)
+
+    return find_root(folder, has_classes)
+
+
 def _class_folder(folder: Path, label: str, expects: str) -> Path:
-    found = [path for path in sorted(folder.glob("*")) if path.is_dir() and path.name.lower() == label.lower()]
+    found = [path for path in sorted(folder.glob("*")) if path.is_dir() and same_text(path.name.lower(), label.lower())]
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise DataError(f"{folder}: expected one folder {label.upper()}/, found {names}; it must hold:\n{expects}")

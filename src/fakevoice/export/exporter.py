@@ -3,7 +3,6 @@
 The files are held against the pipeline on real clips before any of them is written.
 """
 
-import shutil
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -42,6 +41,7 @@ from fakevoice.scenes.render import render_all
 
 ONNX, TORCHSCRIPT, INT8 = "model.onnx", "model.pt", "model-int8.onnx"
 FACTS, CARD, EXAMPLE = "model.json", "MODEL_CARD.md", "run_model.py"
+WRITTEN = (ONNX, TORCHSCRIPT, INT8, FACTS, CARD, EXAMPLE)
 N_CHECKED = 64  # clips on which the files are held against the pipeline
 N_SCENES = 400  # on which the cost of eight bits is measured
 WANTED_DIFFERENCE = 1e-5  # of a probability, which float32 allows
@@ -98,7 +98,7 @@ def export(config: Config, folder: Path | None = None, int8: bool = False) -> st
     facts = _facts(model, files, folder, differences, cost)
     artifacts.write_json(folder / FACTS, facts)
     artifacts.write_text(folder / CARD, card(model.run, model.alone, facts))
-    shutil.copyfile(Path(__file__).parent / "example" / EXAMPLE, folder / EXAMPLE)
+    artifacts.write_bytes(folder / EXAMPLE, (Path(__file__).parent / "example" / EXAMPLE).read_bytes())
     return _summary(model, facts, folder)
 
 

@@ -13,6 +13,7 @@ from fakevoice.audio.video import VIDEOS
 from fakevoice.core import plugins, remote
 from fakevoice.core.download import download
 from fakevoice.core.errors import ConfigError, DataError
+from fakevoice.core.names import find_path, similar_name
 from fakevoice.core.paths import home
 
 LISTED = "-"  # the word for paths on standard input
@@ -70,7 +71,8 @@ def _local(argument: str, cache_gb: float) -> Path:
     return download(home(), argument, cache_gb)
 
 
-def _expand(path: Path) -> Iterator[Source]:
+def _expand(given: Path) -> Iterator[Source]:
+    path = find_path(given)
     if path.suffix.lower() == ".csv":
         table = plugins.load("datasets", "dacon").read_test(path)
         for clip, name in zip(table["id"], table["path"], strict=True):
@@ -81,4 +83,4 @@ def _expand(path: Path) -> Iterator[Source]:
         check_name(path)
         yield Source(path.stem, path)
     else:
-        raise DataError(f"{path} does not exist")
+        raise DataError(f"{path} does not exist{similar_name(path)}")

@@ -16,6 +16,7 @@ from fakevoice.core.errors import DataError
 from fakevoice.data.clip_tables import (
     clip_table,
     even_guess,
+    find_root,
     refuse,
     refuse_classes,
     refuse_no_numbers,
@@ -28,7 +29,7 @@ ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm.train.trn.txt             SPEAKE
 ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm.{dev,eval}.trl.txt        optional; the tests
 ASVspoof2019_LA_{train,dev,eval}/flac/                                    the clips
 ASVspoof2019_LA_asv_scores/ASVspoof2019.LA.asv.{dev,eval}.gi.trl.scores.txt   optional; for the min t-DCF
-All as published (LA.zip), in this folder or below LA/."""
+All as published (LA.zip), in this folder or up to three levels below, as LA/LA/."""
 
 CLASSES = ["fake", "real"]
 LABELS = {"bonafide": "real", "spoof": "fake"}
@@ -114,7 +115,7 @@ def _refused(ordered: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
 
 
 def _home(folder: Path) -> Path:
-    return folder / "LA" if (folder / "LA").is_dir() else folder
+    return find_root(folder, lambda path: (path / "ASVspoof2019_LA_cm_protocols").is_dir())
 
 
 def _protocol_file(folder: Path, subset: str) -> Path:

@@ -10,8 +10,11 @@ import pandas as pd
 from fakevoice.core.errors import DataError
 from fakevoice.data.clip_tables import (
     COLUMNS,
+    as_classes,
     audio_below,
+    below_root,
     checked_paths,
+    find_root,
     list_names,
     read_table,
     refuse,
@@ -43,14 +46,16 @@ def read(folder: Path, *, classes: list[str] = CLASSES) -> pd.DataFrame:
     Raises:
         DataError: with the file, the lines and what to do.
     """
+    given, folder = folder, _root(folder)
     train = _read_clips(folder / "train.csv", ["id", "path", "label"])
+    train["label"] = as_classes(train["label"], classes)
     refuse_labels(folder / "train.csv", train["label"], classes)
     test = read_test(folder / "test.csv")
     _check_submission(folder, test)
     train["group"] = _groups(folder, train)
     parts = {"train": train, "test": test, "unlabeled": _unlabeled(folder)}
     clips = pd.concat([part.assign(split=split) for split, part in parts.items()], ignore_index=True)
-    return clips[COLUMNS].fillna("").astype("str")
+    return below_root(clips[COLUMNS].fillna("").astype("str"), folder, given)
 
 
 def template(folder: Path, *, classes: list[str] = CLASSES) -> pd.DataFrame:
@@ -60,8 +65,12 @@ def template(folder: Path, *, classes: list[str] = CLASSES) -> pd.DataFrame:
         DataError: the file or a class column is missing, or ids are empty or repeated.
     """
     columns = ["id", *classes]
-    sample = read_table(folder / "sample_submission.csv", columns, EXPECTS)
+    sample = read_table(_root(folder) / "sample_submission.csv", columns, EXPECTS)
     return sample.loc[:, sample.columns.isin(columns)].reset_index(drop=True)
+
+
+def _root(folder: Path) -> Path:
+    return find_root(folder, lambda path: (path / "train.csv").is_file())
 
 
 def read_test(csv_file: Path) -> pd.DataFrame:

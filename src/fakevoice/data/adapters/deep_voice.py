@@ -18,8 +18,10 @@ from fakevoice.audio.read import measure_length
 from fakevoice.core.errors import AudioError, ConfigError, DataError
 from fakevoice.data.clip_tables import (
     class_recordings,
+    class_root,
     clip_table,
     even_guess,
+    find_root,
     read_table,
     refuse,
     refuse_classes,
@@ -93,7 +95,7 @@ def given(
     """
     if _has_sound(folder, source):
         return None
-    table, csv_file = _read_csv(folder), folder / CSV_NAME
+    table, csv_file = _read_csv(folder), _csv_file(folder)
     for name in STATISTICS:
         refuse_no_numbers(csv_file, table[name])
     return table[STATISTICS].astype(np.float64).reset_index(drop=True).assign(id=_ids(table))[["id", *STATISTICS]]
@@ -102,16 +104,21 @@ def given(
 def _has_sound(folder: Path, source: Origin) -> bool:
     if source != "auto":
         return source == "folders"
-    return any(path.is_dir() and path.name.lower() in CLASSES for path in folder.glob("*"))
+    root = class_root(folder, CLASSES)
+    return any(path.is_dir() and path.name.lower() in CLASSES for path in root.glob("*"))
 
 
 def _ids(rows: pd.Series | pd.DataFrame) -> list[str]:
     return [f"row{number:05d}" for number in range(len(rows))]
 
 
+def _csv_file(folder: Path) -> Path:
+    return find_root(folder, lambda path: (path / CSV_NAME).is_file()) / CSV_NAME
+
+
 def _read_csv(folder: Path) -> pd.DataFrame:
     """The table as text, by line, with `label` real or fake."""
-    csv_file = folder / CSV_NAME
+    csv_file = _csv_file(folder)
     table = read_table(csv_file, STATISTICS, EXPECTS, key=None).rename(columns={"LABEL": "label"})
     if list(table.columns).count("label") != 1:
         raise DataError(f"{csv_file}: expected one column label or LABEL in {','.join(table.columns)!r}")

@@ -10,9 +10,11 @@ import pandas as pd
 
 from fakevoice.data.clip_tables import (
     audio_below,
+    below_root,
     checked_paths,
     clip_table,
     even_guess,
+    find_root,
     read_table,
     refuse_labels,
     short_ids,
@@ -42,6 +44,7 @@ def read(folder: Path, *, classes: list[str] = CLASSES) -> pd.DataFrame:
     Raises:
         DataError: with the file, the lines and what to do.
     """
+    given, folder = folder, _root(folder)
     csv_file = folder / "train.csv"
     train = _read_split(folder, "train", ["file_name", "label"])
     refuse_labels(csv_file, train["label"], classes)
@@ -50,7 +53,7 @@ def read(folder: Path, *, classes: list[str] = CLASSES) -> pd.DataFrame:
     rows = [(clip, path, "train", label, speaker) for clip, path, label, speaker in known]
     asked = _read_test(folder)
     rows += [(clip, path, "test", "", "") for clip, path in zip(asked["id"], asked["path"], strict=True)]
-    return clip_table(rows)
+    return below_root(clip_table(rows), folder, given)
 
 
 def template(folder: Path, *, classes: list[str] = CLASSES) -> pd.DataFrame:
@@ -59,7 +62,11 @@ def template(folder: Path, *, classes: list[str] = CLASSES) -> pd.DataFrame:
     Raises:
         DataError: as `read`.
     """
-    return even_guess(_read_test(folder)["id"].tolist(), classes)
+    return even_guess(_read_test(_root(folder))["id"].tolist(), classes)
+
+
+def _root(folder: Path) -> Path:
+    return find_root(folder, lambda path: (path / "train.csv").is_file())
 
 
 def _read_test(folder: Path) -> pd.DataFrame:
