@@ -28,7 +28,7 @@ from fakevoice.core import models
 from fakevoice.core.errors import ConfigError
 from fakevoice.core.third_party import import_transformers, quiet
 
-WEIGHTS = "model.safetensors"
+WEIGHTS = models.WEIGHTS
 KNOWN = {  # start of a checkpoint's name → licence, and what it was trained on
     "openai/whisper": ("MIT", "680,000 hours of transcribed audio from the web"),
     "facebook/wav2vec2-xls-r": ("Apache 2.0", "436,000 hours of speech in 128 languages"),
