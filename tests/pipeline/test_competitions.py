@@ -14,12 +14,14 @@ from fakevoice.core.config import load_config
 from fakevoice.core.errors import ConfigError
 from fakevoice.core.paths import Paths, paths
 from fakevoice.core.tables import read_table
-from fakevoice.features.extract import pooled_names
+from fakevoice.features.extract import check_features, pooled_names
 from fakevoice.features.store import CachedFeature
 from fakevoice.inference.inputs import list_sources
 from fakevoice.inference.predictor import Predictor
 from fakevoice.inference.recordings import answer
 from fakevoice.pipeline.runner import run_pipeline, stale_stages
+from fakevoice.training.cross_validation import check_networks
+from tests.support import tiny_whisper
 
 SMALL = ["stacker.n_rounds=10", "stacker.min_rows_per_leaf=3", "ensemble.n_bootstrap=20", "folds.n_folds=2"]
 
@@ -83,6 +85,13 @@ def test_digits(run, tmp_path):
     assert right == pytest.approx(members["ensemble"]["accuracy"])
 
 
+def test_digits_with_an_encoder():
+    config = load_config("digits", ["preset=encoder"])
+    shapes = check_features(config)
+    assert shapes["whisper"] == (5 * tiny_whisper.N_CHANNELS, 1)
+    check_networks(config, shapes)
+
+
 def test_emotion(run, tmp_path):
     rng, folder = np.random.default_rng(0), tmp_path / "data" / "emotion"
     folder.mkdir(parents=True)
@@ -90,7 +99,10 @@ def test_emotion(run, tmp_path):
         for number in range(1, 351, 25):
             sound = tone(150 + 250 * ((number - 1) // 50) + 10 * actor, 16000, 1.0, rng)
             soundfile.write(folder / f"actor{actor:03d}_{number:03d}.wav", sound, 16000)
-    places, results = run("emotion", *quick("emotion"), "clip_duration_s=1", "statistics=[pitch]")
+    probe = [f"networks.probe.training.{word}" for word in ("n_epochs=2", "batch_size=4")]
+    words = [*quick("emotion"), "clip_duration_s=1", "statistics=[pitch]", "preset=encoder", *probe]
+    places, results = run("emotion", *words)
+    assert [row["member"] for row in results["members"]] == ["mel", "mfcc", "probe", "stack", "ensemble"]
     assert {row["group"] for row in results["groups"]} == {f"actor{actor:03d}" for actor in range(1, 5)}
     assert {"macro_f1", "precision", "recall", "accuracy"} <= set(results["groups"][0])
     assert {row["group"] for row in results["confusion"]} == {row["group"] for row in results["groups"]}
@@ -144,7 +156,9 @@ def test_deep_voice_by_recording(run, tmp_path):
         (folder / label).mkdir(parents=True)
         for index in range(3):
             soundfile.write(folder / label / f"{index}.wav", tone(hz, 22050, 4.2, rng), 22050)
-    places, results = run("deep_voice")
+    probe = [f"networks.probe.training.{word}" for word in ("n_epochs=2", "batch_size=4")]
+    places, results = run("deep_voice", "preset=encoder", *probe)
+    assert [row["member"] for row in results["members"]] == ["probe", "stack", "ensemble"]
     folds = read_table(places.folds_csv, ("competition", "id", "group", "label"))
     assert len(folds) == 24 and folds["group"].nunique() == 6
     assert folds.groupby(folds["id"].str.split("#").str[0])["fold"].nunique().eq(1).all()

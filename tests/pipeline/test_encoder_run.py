@@ -7,14 +7,20 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
+from fastapi.testclient import TestClient
 
+from fakevoice.audio.read import read_audio
 from fakevoice.cli.command_line import main
 from fakevoice.core.config import load_config
 from fakevoice.core.paths import paths
 from fakevoice.export.exporter import export
 from fakevoice.features.embed import exact
+from fakevoice.inference.predictor import Predictor
+from fakevoice.inference.stream import Listener
 from fakevoice.pipeline.feature_shards import feature_folders
 from fakevoice.pipeline.runner import run_pipeline, stale_stages
+from fakevoice.serve.app import create_app
 from tests.conftest import TINY
 
 CHECKPOINT = "openai/whisper-base"
@@ -67,12 +73,34 @@ def test_a_recording_gets_the_probability_of_the_submission(run, tmp_path):
         assert np.allclose(scores[output], submission[output], rtol=0, atol=1e-6)
 
 
+def test_stream_serve_and_monitor_use_the_encoder(run, tmp_path, capsys):
+    predictor = Predictor.load(paths(run))
+    file = min((paths(run).raw / "test").iterdir())
+    waveform = read_audio(file, run.sample_rate_hz).waveform[: run.n_samples]
+    samples = (waveform * 32767).round().astype("<i2")
+    soundfile.write(tmp_path / "clip.wav", samples, run.sample_rate_hz)
+    expected = predictor.score_files([tmp_path / "clip.wav"]).probability[0]
+
+    listener = Listener(predictor, run.sample_rate_hz)
+    last = [*listener.push(samples.tobytes()), *listener.end()][-1]
+    assert np.allclose(last.scores.probability[0], expected, rtol=0, atol=1e-6)
+
+    with TestClient(create_app(predictor), base_url="http://127.0.0.1:8000") as client:
+        files = [("files", ("clip.wav", (tmp_path / "clip.wav").read_bytes()))]
+        (recording,) = client.post("/api/predict", files=files).json()["recordings"]
+    assert np.allclose([recording["row"][output] for output in run.outputs], expected, rtol=0, atol=1e-4)
+
+    main(["monitor", str(paths(run).raw / "test"), "--config", "demo", "--out", str(tmp_path / "monitor"), *WORDS])
+    assert "verdict: " in capsys.readouterr().out
+
+
 def test_the_encoder_is_inside_the_exported_files(run, tmp_path):
     export(run, tmp_path)
     facts = json.loads((tmp_path / "model.json").read_text())
     assert max(facts["largest_difference"].values()) < 1e-5
     card = (tmp_path / "MODEL_CARD.md").read_text()
-    assert f"`whisper`: encoder of {CHECKPOINT}" in card and "licence MIT" in card
+    assert f"`whisper`: encoder of {CHECKPOINT}" in card and f"`frames`: encoder of {CHECKPOINT}" in card
+    assert "licence MIT" in card
 
 
 def test_other_weights_make_the_features_stale(run, models, monkeypatch, tmp_path):

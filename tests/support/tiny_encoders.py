@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from fakevoice.core.third_party import import_transformers
+from fakevoice.core.third_party import import_transformers, quiet
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}
 FAMILIES = {
@@ -33,12 +33,7 @@ FAMILIES = {
 
 def write(folder: Path, families: Iterable[str] = FAMILIES) -> dict[str, Path]:
     """Write one folder per family, in half precision, with the settings of its feature extractor."""
-    transformers = import_transformers()
-    transformers.utils.logging.disable_progress_bar()
-    for name in families:
-        write_one(folder / name, name)
-    transformers.utils.logging.enable_progress_bar()
-    return {name: folder / name for name in families}
+    return {name: write_one(folder / name, name) for name in families}
 
 
 def write_one(folder: Path, family: str, **settings) -> Path:
@@ -46,7 +41,8 @@ def write_one(folder: Path, family: str, **settings) -> Path:
     transformers = import_transformers()
     torch.manual_seed(7)
     config = getattr(transformers, f"{family}Config")(**FAMILIES[family] | settings)
-    getattr(transformers, f"{family}Model")(config).half().save_pretrained(folder)
+    with quiet(transformers):
+        getattr(transformers, f"{family}Model")(config).half().save_pretrained(folder)
     kind = transformers.WhisperFeatureExtractor if family == "Whisper" else transformers.Wav2Vec2FeatureExtractor
     kind().save_pretrained(folder)
     return folder

@@ -10,15 +10,20 @@ from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 
 from fakevoice.audio.messages import NO_LIBSNDFILE
 from fakevoice.core import plugins, remote
 from fakevoice.core.config import REPOSITORY, Config, config_names, load_config
-from fakevoice.core.errors import FakevoiceError, install_extra
+from fakevoice.core.errors import ConfigError, FakevoiceError, install_extra
 from fakevoice.core.paths import data_root, data_url, home, paths
 
+if TYPE_CHECKING:
+    from fakevoice.cli.estimate import Cost
+
+N_CLIPS = 50_000  # test clips for which time and size are estimated
 BYTES_PER_VALUE = 2  # features are stored in float16, decoded clips in 16 bits
 EXTRAS = {  # extra of pyproject.toml → its package, and what needs it
     "cluster": ("distributed", "engine=dask"),
@@ -28,6 +33,7 @@ EXTRAS = {  # extra of pyproject.toml → its package, and what needs it
     "tracking": ("mlflow", "tracking=mlflow"),
     "tune": ("optuna", "./run.sh tune"),
     "kaggle": ("kaggle", "./run.sh submit to Kaggle"),
+    "encoders": ("peft", "lora_rank of the network encoder"),
 }
 INSTALL = f"{sys.executable} -m pip install -r"
 MARKS = {"fine": "ok", "note": "--", "missing": "!!"}
@@ -120,12 +126,15 @@ def _applies(requirement: Requirement) -> bool:
     return requirement.marker is None or requirement.marker.evaluate()
 
 
+def _n_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def _machine() -> Iterator[Finding]:
     import psutil
     import torch
 
-    n_cores, memory_gb = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(), 1e-9
-    memory_gb *= psutil.virtual_memory().available
+    n_cores, memory_gb = _n_cores(), 1e-9 * psutil.virtual_memory().available
     yield Finding("cores", "fine", f"{n_cores} to use, of {os.cpu_count()}")
     per_core_gb = memory_gb / n_cores
     state, mend = ("fine", "") if per_core_gb >= 1 else ("note", "LOKY_MAX_CPU_COUNT=1 ./run.sh all    (less memory)")
@@ -169,6 +178,8 @@ def _data(config_name: str, words: list[str]) -> Iterator[Finding]:
             yield Finding("data", "note", f"none in {folder}: the demo is made and run", mend)
     for name in names:
         yield from _competition(load_config(name, words))
+    if config_name:
+        yield from _estimates(load_config(config_name, words))
 
 
 def _competition(config: Config) -> Iterator[Finding]:
@@ -197,6 +208,45 @@ def _competition(config: Config) -> Iterator[Finding]:
         text += f", {len(absent)} of them without a file, e.g. {absent['path'].iloc[0]}" if len(absent) else ""
         yield Finding("data", "missing" if len(absent) else "fine", text, mend)
         yield _room(config, counts)
+
+
+def _estimates(config: Config) -> Iterator[Finding]:
+    """Size and time of each feature and network; `estimate` says how they are derived."""
+    from fakevoice.cli import estimate
+
+    n_clips = N_CLIPS if config.scenes.states else 0
+    n_scenes = config.scenes.n_scenes or N_CLIPS
+    cores = estimate.cores_flops(_n_cores())
+    yield Finding(
+        "estimates",
+        "fine",
+        f"for {n_scenes:,} scenes and {n_clips:,} test clips, all folds; at {estimate.EFFICIENCY:.0%} of the "
+        f"{estimate.GPU_FLOPS / 1e12:.0f} TFLOP/s of a GPU (A100, bf16) and of the {cores / 1e9:.0f} GFLOP/s of these "
+        f"{_n_cores()} cores, as measured; without decoding, mixing and spectrograms",
+    )
+    try:
+        for kind, costs in (
+            ("feature", estimate.feature_costs(config, n_scenes + n_clips)),
+            ("network", estimate.network_costs(config, n_scenes, n_clips)),
+        ):
+            for cost in costs:
+                yield Finding(kind, "fine", _cost_text(cost, cores))
+    except ConfigError as error:
+        yield Finding("model", "note", str(error))
+
+
+def _cost_text(cost: "Cost", cores: float) -> str:
+    from fakevoice.cli import estimate
+
+    parts = []
+    if cost.n_parameters:
+        parts.append(f"{cost.n_parameters / 1e6:.2f} M parameters")
+    if cost.cache_bytes:
+        parts.append(f"{cost.cache_bytes / 1e9:.1f} GB in the cache")
+    if cost.n_operations:
+        on_gpu, on_cores = (estimate.hours(cost, flops) for flops in (estimate.GPU_FLOPS, cores))
+        parts.append(f"{on_gpu:.2f} h on a GPU, {on_cores:.1f} h on these cores")
+    return f"{cost.name}: {', '.join(parts)}"
 
 
 def _room(config: Config, counts: dict[str, int]) -> Finding:

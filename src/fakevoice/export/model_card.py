@@ -6,6 +6,7 @@ from typing import Any
 
 from fakevoice.analysis.finished_run import Run
 from fakevoice.analysis.results_report import markdown_row
+from fakevoice.core import plugins
 from fakevoice.export.without_stacker import StandaloneNetworks
 from fakevoice.features import embed
 from fakevoice.scenes.draw import RT60_S
@@ -138,11 +139,17 @@ def _preprocessing(run: Run) -> Iterator[str]:
 def _encoders(run: Run) -> Iterator[str]:
     used = {network.feature for network in run.config.networks.values()}
     encoders = {name: args for name, args in run.config.features.items() if name in used and embed.is_encoder(args)}
-    if not encoders:
+    lines = []
+    for name, args in encoders.items():
+        lines.append(f"- `{name}`: {embed.describe(args)}. Its weights are inside and were not changed.")
+    for name, network in run.config.networks.items():
+        module = plugins.load("models", network.model.name)
+        if hasattr(module, "describe"):
+            lines.append(f"- `{name}`: {module.describe(**network.model.args)}. Its weights were trained further.")
+    if not lines:
         return
     yield "## Pretrained encoders\n"
-    for name, args in encoders.items():
-        yield f"- `{name}`: {embed.describe(args)}. Its weights are inside and were not changed."
+    yield from lines
     yield "\nAn encoder may have been trained on recordings that your test contains too."
 
 

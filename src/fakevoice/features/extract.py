@@ -160,15 +160,20 @@ def check_features(config: Config) -> dict[str, tuple[int, ...]]:
             embed.check_encoder(name, args)
         else:
             plugins.check_args(plugins.load("features", name).compute, args, f"features.{name}")
-    arrays = extract(np.zeros(config.n_samples, np.float32), config, [*config.features, POOLED])
-    shapes = {name: arrays[name].shape for name in config.features}
+    shapes = feature_shapes(config, [*config.features, POOLED])
     for name in config.pooled:
         if name in encoder_features(config):
             raise ConfigError(f"pooled: {name!r} is an embedding; a network such as `linear` can read it")
         if shapes[name][0] == 1 and shapes[name][1] > config.n_samples // config.spectrogram.hop_length + 1:
             # its frames are samples
             raise ConfigError(f"pooled: {name!r} is no spectrum, so that it has no bands to take statistics of")
-    return shapes
+    return {name: shapes[name] for name in config.features}
+
+
+def feature_shapes(config: Config, names: list[str]) -> dict[str, tuple[int, ...]]:
+    """Shapes of some features of a clip, (n_bands, n_frames), found on a silent one; of ``"pooled"`` (n_columns,)."""
+    arrays = extract(np.zeros(config.n_samples, np.float32), config, names)
+    return {name: array.shape for name, array in arrays.items()}
 
 
 def _inputs(waveform: np.ndarray, config: Config) -> dict[str, np.ndarray]:

@@ -119,8 +119,8 @@ def pretrained_files(plugin: Plugin) -> list[Path]:
     return module.weight_files(**plugin.args) if hasattr(module, "weight_files") else []
 
 
-def _without_start(plugin: Plugin) -> Plugin:
-    """The model of a network that is trained already: where its training started need not be there any more."""
+def without_start(plugin: Plugin) -> Plugin:
+    """The model of a network without the arguments that only say what its training starts from."""
     started = starting_weights(plugin)
     return plugin.model_copy(update={"args": {k: v for k, v in plugin.args.items() if k not in started}})
 
@@ -161,7 +161,7 @@ def load_network(path: Path, device: torch.device) -> tuple[TrainedNetwork, dict
         network = Network.model_validate(settings["network"])
         states = settings["states"] if network.head == "states" else []
         shape = cropped_shape(settings["shape"], network.crop)
-        model = build_model(_without_start(network.model), shape, len(states or settings["outputs"]))
+        model = build_model(without_start(network.model), shape, len(states or settings["outputs"]))
         model.load_state_dict(_of_model(tensors))
         mean, deviation = (tensors[f"standardizer.{name}"].numpy() for name in ("mean", "deviation"))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -28,9 +28,26 @@ from fakevoice.core import models
 from fakevoice.core.errors import ConfigError
 from fakevoice.core.third_party import import_transformers, quiet
 
-WEIGHTS = "model.safetensors"
+WEIGHTS = models.WEIGHTS
 KNOWN = {  # start of a checkpoint's name → licence, and what it was trained on
     "openai/whisper": ("MIT", "680,000 hours of transcribed audio from the web (models named .en on its English part)"),
+    "facebook/wav2vec2-xls-r": ("Apache 2.0", "436,000 hours of speech in 128 languages"),
+    "microsoft/wavlm-large": (
+        "CC BY-SA 3.0 according to its page (its repository says MIT)",
+        "94,000 hours of English speech (Libri-Light, GigaSpeech, VoxPopuli)",
+    ),
+}
+_LARGE = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+    "feat_extract_norm": "layer",
+    "do_stable_layer_norm": True,
+}
+ARCHITECTURES = {  # of checkpoints that configs name: their size is known before they are downloaded
+    "microsoft/wavlm-large": {"model_type": "wavlm", **_LARGE},
+    "facebook/wav2vec2-xls-r-300m": {"model_type": "wav2vec2", "conv_bias": True, **_LARGE},
 }
 FILES = ("config.json", "preprocessor_config.json", WEIGHTS)
 UNUSED = ("decoder.", "masked_spec_embed")  # parts of a checkpoint without which the encoder is complete
@@ -96,6 +113,8 @@ def load(
         ConfigError: as `build`.
     """
     transformers = import_transformers()
+    if torch.get_default_device().type == "meta":
+        return _shapes_alone(transformers, n_samples, checkpoint, layers, statistics, every)
     folder = models.find(checkpoint)
     with quiet(transformers):
         try:
@@ -115,8 +134,24 @@ def load(
     missing = [name for name in sorted(report["missing_keys"]) if not name.startswith(UNUSED)]
     if missing:  # transformers would go on with random values
         raise ConfigError(f"checkpoint {checkpoint}: {folder} lacks {len(missing)} tensors, e.g. {missing[0]}")
-    encoder = whole.get_encoder() if whole.config.is_encoder_decoder else whole
-    return Encoder(front, encoder, layers, statistics, every)
+    return Encoder(front, _encoder_of(whole), layers, statistics, every)
+
+
+def _encoder_of(whole: nn.Module) -> nn.Module:
+    return whole.get_encoder() if whole.config.is_encoder_decoder else whole
+
+
+def _shapes_alone(transformers: Any, n_samples: int, checkpoint: str, layers: list[int], *rest: Any) -> "Encoder":
+    """An encoder on the meta device, without weights; for some checkpoints the folder may be missing too."""
+    try:
+        folder = models.find(checkpoint)
+    except ConfigError:
+        if checkpoint not in ARCHITECTURES:
+            raise
+        config, front = transformers.AutoConfig.for_model(**ARCHITECTURES[checkpoint]), Normalised(True)
+    else:
+        config, front = _model_config(transformers, folder, for_training=False), _front_end(folder, n_samples)
+    return Encoder(front, _encoder_of(transformers.AutoModel.from_config(config)), layers, *rest)
 
 
 def _model_config(transformers: Any, folder: Path, for_training: bool) -> Any:

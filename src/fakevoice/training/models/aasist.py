@@ -27,7 +27,7 @@ class FrontEnd(nn.Module):
         self.norm = nn.BatchNorm2d(1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(x.device.type, enabled=False):  # eight bits of mantissa are too few for samples
+        with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):  # bfloat16 is too coarse for samples
             bands = F.conv1d(x.float(), self.filters, stride=self.stride, padding=self.filters.shape[2] // 2)
         if self.training and self.max_masked:
             bands = bands * self._mask(len(bands), x.device)

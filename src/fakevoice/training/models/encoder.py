@@ -44,7 +44,7 @@ class FineTunedEncoder(nn.Module):
         """
         if x.shape[2] != 1:
             raise ConfigError(f"encoder takes samples, not {x.shape[2]} bands: give it the feature waveform_16khz")
-        with torch.autocast(x.device.type, enabled=False):  # logarithms of power need float32
+        with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):  # logarithms of power need float32
             inputs = self.encoder.front(_at_speech_level(x[:, 0, 0].float()))
         states = self.encoder.hidden_states(inputs).unflatten(1, (self.n_layers, -1))
         normalised = F.layer_norm(states.transpose(2, 3), states.shape[2:3])  # layers differ in scale

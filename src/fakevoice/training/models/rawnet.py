@@ -25,7 +25,7 @@ class FrontEnd(nn.Module):
         self.norm = nn.BatchNorm1d(len(filters))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(x.device.type, enabled=False):  # eight bits of mantissa are too few for samples
+        with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):  # bfloat16 is too coarse for samples
             bands = F.conv1d(x.float(), self.filters, padding=self.filters.shape[2] // 2)
         return F.selu(self.norm(F.max_pool1d(bands.abs(), 3, ceil_mode=True)))  # (batch, n_filters, n_moments)
 

@@ -18,7 +18,7 @@ WHOLE_PATCHES = 32  # pixels; a multiple of every usual patch but those of 14, w
 
 STARTS_FROM = ("weights", "revision")  # arguments that a trained network is rebuilt without
 FILE_TYPES = (".safetensors", ".pth", ".pt", ".bin")
-HUB_FILES = ("config.json", "model.safetensors")
+HUB_FILES = ("config.json", models.WEIGHTS)
 
 
 def import_timm():
