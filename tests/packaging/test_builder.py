@@ -145,6 +145,7 @@ def test_encoders_are_copied_and_found_by_a_relative_name(models, tmp_path):
     packaged = model_folder._copy_encoders(config, tmp_path / "encoders")
     assert packaged.features["whisper"]["checkpoint"] == "openai/whisper-base"
     assert packaged.features["other"]["checkpoint"] == "mine"
+    assert packaged.features["other"]["precision"] in ("fp32", "bf16")
     for name in ("openai/whisper-base", "mine"):
         assert {path.name for path in (tmp_path / "encoders" / name).iterdir()} == {
             "config.json",

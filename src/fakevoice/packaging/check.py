@@ -30,7 +30,7 @@ from fakevoice.packaging.sandbox import SCRIPTS, Finished, Sandbox
 from fakevoice.packaging.trial_data import LONG, Trial, make_trial, make_writable, write_data
 
 SAME = 1e-6  # largest difference of a probability between two ways to score one file
-LARGEST_DIFFERENCE = 1e-3  # to `predict`; other versions of the libraries cause about 1e-5
+LARGEST_DIFFERENCE = 5e-3  # from `predict`; other library versions cause up to 8e-4, since trees have thresholds
 N_ALONE = 4  # test clips that are scored alone
 N_TOGETHER = 64  # files of the run in another order
 SCORED = re.compile(r"scored in ([\d.]+) s")

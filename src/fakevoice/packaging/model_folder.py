@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import soundfile
+import torch
 
 from fakevoice.core import artifacts, code_hash, plugins
 from fakevoice.core.config import Config
 from fakevoice.core.errors import ArtifactError
+from fakevoice.core.models import SAMPLE_RATE_HZ
 from fakevoice.ensemble.ood import RANGE
 from fakevoice.features import embed
 from fakevoice.features.extract import encoder_features
@@ -99,8 +101,15 @@ def _copy_encoders(config: Config, folder: Path) -> Config:
             copy = folder / place / file.name
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
-        features[name] = args | {"checkpoint": place}
+        features[name] = args | {"checkpoint": place, "precision": _precision(args, config)}
     return config.model_copy(update={"features": features})
+
+
+def _precision(args: dict[str, Any], config: Config) -> str:
+    """Precision that an encoder has here, so that "auto" does not choose another one on the server."""
+    n_samples = round(config.clip_duration_s * SAMPLE_RATE_HZ)
+    dtypes = {tensor.dtype for tensor in embed.load_encoder(n_samples, args).parameters()}
+    return "bf16" if torch.bfloat16 in dtypes else "fp32"
 
 
 def _copy_run(predictor: Predictor, config: Config, folder: Path) -> None:
