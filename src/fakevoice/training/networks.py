@@ -99,7 +99,7 @@ def count_weights(plugin: Plugin, shape: tuple[int, ...], n_outputs: int) -> int
     if plugin.args.get("checkpoint"):
         return 0
     with torch.device("meta"):
-        model = build_model(_without_start(plugin), shape, n_outputs)
+        model = build_model(without_start(plugin), shape, n_outputs)
     return sum(weight.numel() for weight in model.parameters())
 
 
