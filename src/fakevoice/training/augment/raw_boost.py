@@ -67,7 +67,9 @@ def _convolved(
     for _ in range(n_powers - 1):
         gains.append(gain(rng.uniform(*power_db)))
         responses.append(_draw_response(sample_rate_hz, rng))
-    powers = np.multiply.accumulate(np.broadcast_to(unit, (n_powers, len(unit))), axis=0)
+    powers = np.tile(unit, (n_powers, 1))
+    for power, before in zip(powers[1:], powers[:-1], strict=True):
+        power *= before
     total = _filtered_sum(powers, np.array(gains, np.float32)[:, None] * np.stack(responses))
     total -= total.mean()  # even powers have one
     return total * np.float32(rms(waveform) / max(rms(total), 1e-9))
