@@ -89,7 +89,7 @@ def test_a_wrong_call_is_2_and_shows_the_usage(capsys, arguments):
         (["leaderboard", "ad", "0.2", "--config", "demo"], 2, "leaderboard add SCORE"),
         (["leaderboard", "add", "--config", "demo"], 2, "leaderboard add SCORE"),
         (["leaderboard", "add", "high", "--config", "demo"], 2, "leaderboard add SCORE"),
-        (["leaderboard", "add", "0.2", "a.csv", "b.csv", "--config", "demo"], 2, "at most add SCORE FILE.csv"),
+        (["leaderboard", "add", "0.2", "a.csv", "b.csv", "--config", "demo"], 2, "at most add SCORE FILE"),
         (["tensorboard", "--config", "demo"], 2, "no training in"),
     ],
 )
