@@ -2,6 +2,7 @@
 
 - `stages/`: one file per stage; `runner`: finds stale stages and runs them
 - `feature_shards`: renders scenes and fills the feature cache
+- `long_files`: windows of long files
 - `submission`: writes and checks the submission
 - `history`, `summary`: times of stages, and the closing summary
 - `resume`: a new run with additional labelled clips; `tracking`: MLflow

@@ -9,6 +9,7 @@ from typing import Any
 
 from fakevoice.core import artifacts, code_hash, locks, plugins
 from fakevoice.core.config import Config, digest
+from fakevoice.core.errors import ConfigError
 from fakevoice.core.paths import Paths, paths
 from fakevoice.core.progress import duration_text
 from fakevoice.parallel.dask_engine import engine
@@ -181,12 +182,14 @@ def _check_plugins(config: Config, places: Paths) -> None:
 
     shapes = check_features(config)
     for name in (config.metric, *config.measures, *config.epoch_measures):
-        plugins.load("metrics", name)
+        outputs = getattr(plugins.load("metrics", name), "OUTPUTS", None)
+        if outputs and list(outputs) != config.outputs:
+            raise ConfigError(f"{name} is a score of the answers {', '.join(outputs)}: give `answers` in this order")
     plugins.load("calibrators", config.ensemble.calibrator)
     for kind, names in (("noises", config.scenes.noises), ("vocoders", config.scenes.vocoders)):
         for name in names:
             plugins.load(kind, name)
-    for name in (*config.scenes.codecs, *filter(None, [config.scenes.container])):
+    for name in (*config.scenes.codecs, *config.scenes.resynthesis_codecs, *filter(None, [config.scenes.container])):
         check_codec(name)
     check_networks(config, shapes)
     for network in config.networks.values():

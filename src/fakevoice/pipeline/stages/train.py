@@ -6,7 +6,7 @@ from fakevoice.core.config import Config
 from fakevoice.core.paths import Paths
 
 AFTER = ("scenes", "features")
-READS = ("seed", "task", "classes", "folds", "networks", "epoch_measures", "leak_auc")
+READS = ("seed", "task", "classes", "answers", "folds", "networks", "epoch_measures", "leak_auc")
 
 
 def inputs(config: Config, paths: Paths) -> dict[str, str]:
