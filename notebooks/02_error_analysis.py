@@ -30,9 +30,10 @@ import numpy as np
 import pandas as pd
 from IPython.display import Audio, display
 
+from fakevoice.analysis.exploration import draw_spectrogram
 from fakevoice.analysis.finished_run import describe_scenes, load_run, render_scene, worst_scenes
 from fakevoice.core.config import load_config
-from fakevoice.analysis.exploration import draw_spectrogram
+from fakevoice.core.tasks import sides_of_states
 from fakevoice.metrics.slices import label_and_probability, pair_aucs, reliability, slice_scores, voice_aucs
 
 run = load_run(
@@ -92,7 +93,7 @@ plt.show()
 # `real+real` or `fake+fake`.
 
 # %%
-pairs = pair_aucs(scenes["state"], probability, outputs)
+pairs = pair_aucs(scenes["state"], probability, sides_of_states(scenes["state"].unique(), config))
 figure, grid = plt.subplots(1, len(outputs), figsize=(5.5 * len(outputs), 4), squeeze=False)
 for axes, output in zip(grid.flat, outputs, strict=True):
     table = pairs[pairs["output"] == output].pivot(index="state", columns="against", values="auc")
@@ -151,7 +152,7 @@ plt.show()
 # %%
 for output in outputs:
     print(output)
-    display(voice_aucs(run.voices, run.oof, "vocoder", output))
+    display(voice_aucs(run.voices, run.oof, "vocoder", output, config))
 
 # %% [markdown]
 # The same for the groups of the clips. The table lists the hardest among the larger half of the groups; see in the
@@ -160,7 +161,7 @@ for output in outputs:
 # %%
 figure, grid = plt.subplots(1, len(outputs), figsize=(6 * len(outputs), 4), squeeze=False)
 for axes, output in zip(grid.flat, outputs, strict=True):
-    groups = voice_aucs(run.voices, run.oof, "group", output)
+    groups = voice_aucs(run.voices, run.oof, "group", output, config)
     axes.scatter(groups["n"], groups["auc"], s=10, alpha=0.6)
     axes.axhline(0.5, color="black", linewidth=1)
     axes.set(xscale="log", xlabel="scenes with the group (count)", ylabel=f"AUC of {output} against the rest")

@@ -32,17 +32,18 @@ import pandas as pd
 from IPython.display import Audio, display
 from scipy.stats import ks_2samp
 
+from fakevoice.analysis.domain_gap import audit_scenes, predict_unlabeled, separate, unlabeled_clips
+from fakevoice.analysis.exploration import average_spectra, draw_spectrogram
 from fakevoice.analysis.finished_run import describe_scenes, load_run, render_scene
+from fakevoice.analysis.separation import conditions
 from fakevoice.audio.read import read_audio
 from fakevoice.core.config import load_config
-from fakevoice.analysis.exploration import average_spectra, draw_spectrogram
-from fakevoice.analysis.domain_gap import audit_scenes, predict_unlabeled, separate, unlabeled_clips
-from fakevoice.analysis.separation import conditions
-from fakevoice.ensemble.label_shift import resample_to_shares
-from fakevoice.ensemble.label_shares import Shares
-from fakevoice.data.shortcuts import REMEDIES
-from fakevoice.metrics.slices import label_and_probability, pair_aucs, slice_aucs, voice_aucs
 from fakevoice.core.tables import read_table
+from fakevoice.core.tasks import sides_of_states
+from fakevoice.data.shortcuts import REMEDIES
+from fakevoice.ensemble.label_shares import Shares
+from fakevoice.ensemble.label_shift import resample_to_shares
+from fakevoice.metrics.slices import label_and_probability, pair_aucs, slice_aucs, voice_aucs
 
 run = load_run(
     load_config(os.environ.get("FAKEVOICE_CONFIG", "demo"), os.environ.get("FAKEVOICE_OVERRIDES", "").split())
@@ -242,7 +243,8 @@ else:
 # pair with its 95 % interval (groups drawn): see which pairs are hard, and which are only frequent.
 
 # %%
-pairs = pair_aucs(scenes["state"], probability, outputs, scenes["first_group"])
+sides = sides_of_states(scenes["state"].unique(), config)
+pairs = pair_aucs(scenes["state"], probability, sides, scenes["first_group"])
 pairs["pair"] = pairs["state"] + " against " + pairs["against"]
 figure, grid = plt.subplots(len(outputs), 2, figsize=(13, 3.5 * len(outputs)), squeeze=False)
 for (left, right), output in zip(grid, outputs, strict=True):
@@ -264,7 +266,7 @@ plt.show()
 
 # %%
 voiced = scenes[scenes["n_voices"] > 0].assign(every="scene")
-overall = slice_aucs(voiced, "every", outputs).set_index("output")["auc"]
+overall = slice_aucs(voiced, "every", config).set_index("output")["auc"]
 by_condition = {
     "snr_band": "SNR (dB)",
     "overlap_band": "overlap of two voices (s)",
@@ -275,7 +277,7 @@ by_condition = {
 }
 figure, grid = plt.subplots(3, 2, figsize=(13, 12))
 for axes, (by, name) in zip(grid.flat, by_condition.items(), strict=True):
-    table = slice_aucs(voiced, by, outputs)
+    table = slice_aucs(voiced, by, config)
     table["slice"] = table["slice"] + " (n = " + table["n"].astype(str) + ")"
     place = pd.Series(pd.factorize(table["slice"])[0])
     for shift, output in zip(np.linspace(-0.15, 0.15, len(outputs)), outputs, strict=True):
@@ -309,7 +311,7 @@ if is_comparable:
     rank = alike.groupby("state")["log_odds"].rank(pct=True)
     names = ["least alike", "less alike", "more alike", "most alike"]
     alike["resemblance"] = pd.cut(rank, np.linspace(0, 1, 5), labels=names)
-    table = slice_aucs(alike, "resemblance", outputs)
+    table = slice_aucs(alike, "resemblance", config)
     figure, axes = plt.subplots(figsize=(7, 3.5))
     for output, part in table.groupby("output"):
         error = [part["auc"] - part["low"], part["high"] - part["auc"]]
@@ -326,7 +328,8 @@ if is_comparable:
 # heard far better than `none` teaches little that is not known.
 
 # %%
-kinds = pd.concat([voice_aucs(run.voices, run.oof, "vocoder", output).assign(output=output) for output in outputs])
+kinds = [voice_aucs(run.voices, run.oof, "vocoder", output, config).assign(output=output) for output in outputs]
+kinds = pd.concat(kinds)
 kinds["kind"] = kinds["output"] + ", " + kinds.index + " (n = " + kinds["n"].astype(str) + ")"
 figure, axes = plt.subplots(figsize=(8, 0.35 * len(kinds) + 1))
 axes.hlines(kinds["kind"], kinds["low"], kinds["high"])
@@ -342,7 +345,7 @@ plt.show()
 # %%
 figure, grid = plt.subplots(1, len(outputs), figsize=(6.5 * len(outputs), 4), squeeze=False)
 for axes, output in zip(grid.flat, outputs, strict=True):
-    groups = voice_aucs(run.voices, run.oof, "group", output)
+    groups = voice_aucs(run.voices, run.oof, "group", output, config)
     groups = groups[groups["n"] >= groups["n"].median()]
     place = np.arange(1, len(groups) + 1)
     axes.vlines(place, groups["low"], groups["high"], color="lightsteelblue")

@@ -12,6 +12,7 @@ from fakevoice.analysis.finished_run import Run, describe_scenes, load_run, rend
 from fakevoice.core.artifacts import read_json
 from fakevoice.core.config import load_config
 from fakevoice.core.errors import ArtifactError
+from fakevoice.core.tasks import sides_of_states
 from fakevoice.features.extract import extract
 from fakevoice.features.store import CachedFeature
 from fakevoice.metrics.bootstrap import bootstrap_interval
@@ -180,7 +181,9 @@ def test_slices_in_the_order_of_the_bands(run, described):
 def test_pairs():
     state = pd.Series(["none", "fake", "real+fake", "real", "fake"])
     probability = np.array([[0.1, 0.1], [0.9, 0.5], [0.6, 0.5], [0.7, 0.9], [0.05, 0.5]])
-    table = pair_aucs(state, probability, ["fake", "real"]).set_index(["output", "state", "against"])
+    table = pair_aucs(state, probability, sides_of_states(state.unique(), load_config("demo"))).set_index(
+        ["output", "state", "against"]
+    )
     assert table.loc[("fake", "fake", "none"), ["auc", "n"]].tolist() == [0.5, 3]
     assert table.loc[("fake", "real+fake", "real"), ["auc", "n"]].tolist() == [0.0, 2]
     assert table.loc[("real", "real+fake", "fake"), ["auc", "n"]].tolist() == [0.5, 3]
@@ -189,11 +192,12 @@ def test_pairs():
 
 def test_what_pairs_lose_adds_up(run, described):
     label, probability = label_and_probability(described, run.config.outputs)
-    pairs = pair_aucs(described["state"], probability, run.config.outputs, described["first_group"])
+    sides = sides_of_states(described["state"].unique(), run.config)
+    pairs = pair_aucs(described["state"], probability, sides, described["first_group"])
     lost = pairs.groupby("output")["lost"].sum()
     for place, output in enumerate(run.config.outputs):
         assert lost[output] == pytest.approx(1 - auc.measure(label[:, place], probability[:, place]))
-    alone = pair_aucs(described["state"], probability, run.config.outputs)
+    alone = pair_aucs(described["state"], probability, sides)
     assert np.abs(pairs["high"] - alone["high"]).max() > 0.01  # scenes of a group err together
 
 
@@ -205,18 +209,20 @@ def test_voices():
         "vocoder": ["lpc", "lpc", "", "never", "never"],
         "group": ["A", "A", "B", "C", "C"],
     }
-    table = voice_aucs(pd.DataFrame(voices), pd.DataFrame(scenes), "vocoder", "fake")
+    table = voice_aucs(pd.DataFrame(voices), pd.DataFrame(scenes), "vocoder", "fake", load_config("demo"))
     assert table.index.tolist() == ["none", "lpc"]
     assert table["n"].tolist() == [1, 1] and table["auc"].tolist() == [0.5, 1.0]
     assert table.loc["none", "low"] < 0.5 < table.loc["none", "high"]
-    assert voice_aucs(pd.DataFrame(voices), pd.DataFrame(scenes), "group", "fake").index.tolist() == ["B", "A"]
+    assert voice_aucs(
+        pd.DataFrame(voices), pd.DataFrame(scenes), "group", "fake", load_config("demo")
+    ).index.tolist() == ["B", "A"]
 
 
 def test_voices_of_a_group_err_together():
     score = [0.9, 0.8, 0.45, 0.45, 0.5, 0.4]
     scenes = pd.DataFrame({"scene": list("abcdef"), "label_fake": [1, 1, 1, 1, 0, 0], "probability_fake": score})
     voices = pd.DataFrame({"scene": list("abcde"), "label": ["fake"] * 4 + ["real"], "group": list("AABBA")})
-    table = voice_aucs(voices.assign(vocoder="lpc"), scenes, "vocoder", "fake")
+    table = voice_aucs(voices.assign(vocoder="lpc"), scenes, "vocoder", "fake", load_config("demo"))
     by_group = auc_with_interval(scenes["label_fake"], score, list("AABBAf"))
     assert tuple(table.loc["lpc", ["auc", "low", "high"]]) == pytest.approx(by_group)
     assert by_group != pytest.approx(auc_with_interval(scenes["label_fake"], score))
@@ -249,7 +255,7 @@ def test_interval_of_little():
 
 
 def test_slices_with_one_class_are_left_out(run, described):
-    table = slice_aucs(described.assign(half=np.arange(len(described)) % 2), "half", run.config.outputs)
+    table = slice_aucs(described.assign(half=np.arange(len(described)) % 2), "half", run.config)
     assert table[["slice", "output"]].apply(tuple, axis=1).tolist() == [
         ("0", "fake"), ("0", "real"), ("1", "fake"), ("1", "real")
     ]  # fmt: skip
@@ -257,7 +263,7 @@ def test_slices_with_one_class_are_left_out(run, described):
     expected = [auc_with_interval(part[f"label_{o}"], part[f"probability_{o}"], part["first_group"])
                 for part in (described[::2], described[1::2]) for o in run.config.outputs]  # fmt: skip
     np.testing.assert_allclose(table[["auc", "low", "high"]], expected)
-    assert slice_aucs(described, "state", run.config.outputs).empty
+    assert slice_aucs(described, "state", run.config).empty
 
 
 def test_first_group_is_of_the_first_voice(run, described):

@@ -119,8 +119,8 @@ def test_arguments_of_plugins_are_checked_too(part, word, message):
         "scenes.event_probability=1.1",
         "scenes.snr_db=[30,0]",  # the ends of a range the wrong way round
         "scenes.band_limit_hz=[-5,0]",
-        "scenes.resynthesis_source=reel",
-        "scenes.resynthesis_label=fack",
+        "scenes.resynthesis={reel: fake}",
+        "scenes.resynthesis={real: fack}",
         "clip_duration_s=0",
         "data.cache_gb=0",
         "sample_rate_hz=-16000",

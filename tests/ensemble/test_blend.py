@@ -8,8 +8,10 @@ import pytest
 from scipy.special import expit
 
 from fakevoice.core import plugins
+from fakevoice.core.config import load_config
 from fakevoice.core.config_sections import Ensemble
 from fakevoice.core.errors import ArtifactError
+from fakevoice.core.tasks import off_the_edges
 from fakevoice.ensemble.blend import Blend, cross_fit, fit_blend
 from fakevoice.ensemble.label_shift import adjust
 
@@ -186,3 +188,50 @@ def test_a_combination_that_a_blend_does_not_know_is_next_to_impossible(blend, l
     said = blend.combination_probability(logits, more)
     assert said[:, 0].max() < 1e-6
     assert said[:, 1:] == pytest.approx(blend.combination_probability(logits, np.array(blend.combinations)), abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def conditional() -> tuple[Blend, np.ndarray, np.ndarray]:
+    """A blend of the five outputs of `deepvoice`, logits (400, 2, 5) and labels (400, 5)."""
+    rng = np.random.default_rng(2)
+    present = rng.integers(0, 2, (400, 2))
+    fake = present & rng.integers(0, 2, (400, 2))
+    target = np.column_stack([fake.any(axis=1), fake, present])
+    logits = (2 * target[:, None] - 1) + rng.normal(0, 1.5, (400, 2, 5))
+    return fit_blend(logits, target, ["mel", "stack"], load_config("deepvoice")), logits, target
+
+
+def test_an_output_with_a_condition_is_answered_as_if_it_held(conditional):
+    blend, logits, _ = conditional
+    combinations = np.array(blend.combinations)
+    joint = blend.combination_probability(logits, combinations)  # (n_clips, n_combinations)
+    of_outputs = joint @ combinations
+    probability = blend.probability(logits)
+    for output, condition in ((1, 3), (2, 4)):
+        assert probability[:, output] == pytest.approx(of_outputs[:, output] / of_outputs[:, condition], abs=1e-5)
+    for output in (0, 3, 4):
+        assert probability[:, output] == pytest.approx(of_outputs[:, output], abs=1e-5)
+
+
+def test_the_prior_of_an_output_with_a_condition(conditional):
+    blend, _, target = conditional
+    expected = [target[:, 0].mean(), target[target[:, 3] == 1, 1].mean(), target[target[:, 4] == 1, 2].mean()]
+    assert blend.prior == pytest.approx([*expected, *target[:, 3:].mean(axis=0)])
+    shares = np.full(len(blend.combinations), 1 / len(blend.combinations))
+    assert blend.at_shares(shares).prior[1] == pytest.approx(0.5)
+
+
+def test_a_condition_that_never_holds_leaves_even_odds(conditional):
+    _, logits, target = conditional
+    silent = target * [1, 0, 1, 0, 1]
+    blend = fit_blend(logits, silent, ["mel", "stack"], load_config("deepvoice"))
+    assert (blend.probability(logits)[:, 1] == 0.5).all()
+
+
+def test_no_two_answers_become_equal_however_certain(conditional):
+    blend = conditional[0]
+    logits = np.linspace(-40, 40, 2001)[:, None, None] * np.ones((1, 2, 5))
+    probability = off_the_edges(blend.probability(logits))
+    assert probability.min() > 0 and probability.max() < 1
+    for output in (0, 3, 4):
+        assert (np.diff(probability[:, output]) > 0).all()

@@ -22,7 +22,7 @@ def blend(scale: float) -> Blend:
     calibration = {"calibrator": "platt", "parameters": [{"scale": scale, "shift": 0.0}] * 2}
     shares = {"simulated": SIMULATED.tolist(), "shares": SIMULATED.tolist(), "prior": [0.5, 0.5]}
     known = {"combinations": COMBINATIONS.tolist(), "weights": (1.5 * np.eye(4)).tolist(), "intercepts": [0.0] * 4}
-    return Blend(["a", "b"], **known, **calibration, **shares, task="multilabel")
+    return Blend(["a", "b"], **known, **calibration, **shares, conditions=[-1, -1], pooling=[], task="multilabel")
 
 
 def scenes(n_scenes: int, moved: float, scales: list[float]) -> tuple[CrossFitted, np.ndarray, np.ndarray]:

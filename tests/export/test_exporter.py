@@ -353,6 +353,17 @@ def test_the_blend_is_that_of_the_pipeline(calibrator, task):
     assert np.abs(said - blend.probability(logits)).max() < 5e-6
 
 
+def test_the_blend_of_outputs_with_conditions_is_that_of_the_pipeline():
+    rng = np.random.default_rng(0)
+    present = rng.integers(0, 2, (300, 2))
+    fake = present & rng.integers(0, 2, (300, 2))
+    target = np.column_stack([fake.any(axis=1), fake, present])
+    logits = (target[:, None] - 0.5) * 3 + rng.normal(0, 2, (300, 2, 5))
+    blend = fit_blend(logits, target, ["mel", "mfcc"], load_config("deepvoice"))
+    said = TensorBlend(blend)(torch.from_numpy(logits).float()).numpy()
+    assert np.abs(said - blend.probability(logits)).max() < 5e-6
+
+
 def refusal(words: list[str], network: str = "one") -> str:
     config = load_config("demo", words)
     with pytest.raises(ConfigError) as refused:

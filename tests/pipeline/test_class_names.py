@@ -66,7 +66,7 @@ def own_config(tmp_path, classes, is_mixed):
         both = "+".join(classes)
         states = dict.fromkeys(["none", *classes, both], 1 / (len(classes) + 2))
         scenes = {"n_scenes": 48, "states": states, "resynthesis_probability": 0.0, "codec_probability": 0.0}
-        text["scenes"] = scenes | {"resynthesis_source": classes[0], "resynthesis_label": classes[1]}
+        text["scenes"] = scenes | {"resynthesis": {classes[0]: classes[1]}}
         text["scenes"] |= {"band_limit_hz": [2000.0, 4000.0], "room_probability": 0.0}
     file = tmp_path / "names.yaml"
     file.write_text(yaml.safe_dump(text, allow_unicode=True), encoding="utf-8")

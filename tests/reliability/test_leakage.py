@@ -256,7 +256,7 @@ def test_the_blend_cannot_learn_shuffled_labels_either(finished_run):
     members, fold = [f"member{i}" for i in range(40)], np.arange(400) % 4
     logits, target = rng.normal(size=(400, 40, 1)), rng.integers(0, 2, (400, 1)).astype(np.float32)
     settings = Ensemble(penalty=1e-3, calibrator="platt")
-    config = finished_run.config.model_copy(update={"metric": "auc", "ensemble": settings})
+    config = finished_run.config.model_copy(update={"metric": "auc", "ensemble": settings, "classes": ["fake"]})
     measure = plugins.load("metrics", "auc").measure
     assert measure(target, fit_blend(logits, target, members, config).probability(logits)) > 0.55
     assert abs(measure(target, cross_fit(logits, target, fold, members, config).probability()) - 0.5) < 0.06

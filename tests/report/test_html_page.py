@@ -42,7 +42,7 @@ SECTIONS_OF_SCENES = [
 ]
 # seen in special cases only, which the tests below make or which need no more than their words
 RARE = {f"{part}.finding" for part in ("calibration", "conditions", "shortcuts", "drift")}
-RARE |= {"summary.nothing"}
+RARE |= {"summary.nothing", "scores.by_duration"}
 RARE |= {"conditions.see_groups", "conditions.groups", "conditions.group", "conditions.group_alt"}
 SAME = {f"column.{name}" for name in ("auc", "brier", "ece", "eer", "f1", "ks", "p10", "p90", "snr_db")}
 SAME |= {"summary.of_file"}

@@ -8,7 +8,15 @@ from fakevoice.audio.channel import CODECS
 from fakevoice.core.config import Config, load_config
 from fakevoice.core.errors import FoldsError
 from fakevoice.data.groups import group_chances
-from fakevoice.scenes.draw import MIN_VOICE_S, RT60_S, SCENE_COLUMNS, VOICE_COLUMNS, VOICE_GAIN_DB, plain_scenes
+from fakevoice.scenes.draw import (
+    MIN_VOICE_S,
+    RT60_S,
+    SCENE_COLUMNS,
+    VOICE_COLUMNS,
+    VOICE_GAIN_DB,
+    draw_files,
+    plain_scenes,
+)
 from fakevoice.scenes.draw import draw_scenes as draw_some
 
 N_FOLDS, N_SCENES = 3, 1500
@@ -233,6 +241,56 @@ def test_mined_noises_are_heard_as_often_as_asked(clips):
 def test_vocoders_can_be_chosen(clips):
     _, voices = draw_scenes(clips, NOISES, config_with("scenes.n_scenes=90", "scenes.vocoders=[lpc]"))
     assert set(voices["vocoder"]) == {"", "lpc"}
+
+
+def test_copies_have_the_label_that_the_config_gives_them(clips):
+    _, voices = draw_scenes(clips, NOISES, config_with("scenes.resynthesis={real: real, fake: fake}"))
+    copied = voices[voices["vocoder"] != ""]
+    assert set(copied["label"]) == {"real", "fake"}
+    assert (copied["clip"].str.startswith("real") == (copied["label"] == "real")).all()
+
+
+def test_copies_may_go_through_codecs(clips):
+    words = ["scenes.vocoders=[lpc]", "scenes.resynthesis_codecs=[gsm]"]
+    _, voices = draw_scenes(clips, NOISES, config_with(*words))
+    assert set(voices["vocoder"]) == {"", "lpc", "gsm"}
+
+
+@pytest.mark.parametrize("probability", [0, 1])
+def test_voices_one_after_the_other(clips, probability):
+    _, voices = draw_scenes(clips, NOISES, config_with(f"scenes.sequence_probability={probability}"))
+    slots = voices.drop_duplicates(["scene", "slot"]).sort_values(["scene", "offset_s"])
+    following = slots[slots["scene"] == slots["scene"].shift(-1)]
+    next_offset_s = slots.groupby("scene")["offset_s"].shift(-1).loc[following.index]
+    overlaps = following["offset_s"] + following["duration_s"] > next_offset_s + 0.002  # rounded to milliseconds
+    assert not overlaps.any() if probability else overlaps.mean() > 0.5
+    if probability:
+        together = slots[slots.duplicated("scene", keep=False)]
+        assert together["duration_s"].min() > 5.0 / 4.1  # of clips of 5 s, split 1 to 3 at most
+        first = together.drop_duplicates("scene")
+        assert set(first.loc[first["scene"].isin(together["scene"]), "slot"]) == {0, 1}  # in either order
+
+
+def test_files_are_long_scenes_of_one_fold(clips):
+    config = config_with("files.n_files=300", "files.duration_s=[4,40]")
+    files, voices = draw_files(clips, NOISES, config)
+    assert len(files) == 300 and files["scene"].is_unique and files["duration_s"].between(4, 40).all()
+    assert (files["duration_s"] < np.sqrt(4 * 40)).mean() == pytest.approx(0.5, abs=0.1)  # uniform logarithm
+    both = with_clips(voices, files, clips)
+    assert (both["fold"] == both["fold_clip"]).all()
+    ends_s = voices["offset_s"] + voices["duration_s"]
+    assert (ends_s <= voices["scene"].map(files.set_index("scene")["duration_s"]) + 0.002).all()
+    assert ends_s.max() > 20
+    assert not set(files["seed"]) & set(range(config.scenes.n_scenes))
+    more, _ = draw_files(clips, NOISES, config_with("files.n_files=310", "files.duration_s=[4,40]"))
+    pd.testing.assert_frame_equal(more[:300], files)
+
+
+def test_recorded_noises_are_heard_as_mined_ones_are(clips):
+    noises = NOISES.assign(kind=NOISES["kind"].replace("mined", "recorded"))
+    scenes, _ = draw_scenes(clips, noises, config_with("scenes.mined_noise_probability=0.6"))
+    share = scenes.loc[scenes["noise"] != "", "noise"].str.startswith("recorded").mean()
+    assert share == pytest.approx(0.6, abs=0.05)
 
 
 def test_codecs_can_be_chosen(clips):

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from fakevoice.audio.channel import rms
-from fakevoice.scenes.noise_bank import COLUMNS, SEGMENT_S, NoiseBank, extend_noise, mine_noises
+from fakevoice.scenes.noise_bank import COLUMNS, SEGMENT_S, NoiseBank, extend_noise, mine_noises, recorded_noises
 
 RATE = 16_000
 
@@ -86,6 +86,24 @@ def bank_of_three() -> NoiseBank:
     return NoiseBank.join(
         [("mined", "001", 0.5, 1, SOUNDS[0]), ("mined", "NA", 0.0, 0, SOUNDS[1]), ("rain", "", 2.25, 1, SOUNDS[2])]
     )
+
+
+def test_noise_files_of_a_source_share_a_fold(tmp_path):
+    rng = np.random.default_rng(0)
+    lengths_s = {"a/1": 20.0, "a/2": 3.0, "b/1": 9.0, "c/1": 0.3, "c/silent": 2.0}
+    for name, seconds in lengths_s.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        level = 0.0 if "silent" in name else 0.05
+        soundfile.write(tmp_path / f"{name}.wav", level * rng.standard_normal(round(seconds * RATE)), RATE)
+    paths = [f"{name}.wav" for name in lengths_s]
+    clips = pd.DataFrame({"id": paths, "path": paths, "group": [name[0] for name in lengths_s]})
+    bank = recorded_noises(clips, tmp_path, RATE, 2)
+    table = bank.table
+    assert (table["kind"] == "recorded").all() and table.groupby(table["clip"].str[0])["fold"].nunique().eq(1).all()
+    assert table.groupby("clip").size().to_dict() == {"a/1.wav": 3, "a/2.wav": 1, "b/1.wav": 2, "c/1.wav": 1}
+    assert table["fold"].tolist() == [0, 0, 0, 0, 1, 1, 0]
+    for segment in table["segment"]:
+        assert np.sqrt(np.mean(bank[segment] ** 2)) == pytest.approx(1.0, abs=0.01)
 
 
 def test_noises_of_any_length_are_read_by_number():

@@ -57,6 +57,18 @@ EVERYTHING |= {"noise_band_limit_hz": 3000, "noise_active": 0.5}
 EFFECTS = {"vocoder": "lpc", "rt60_s": 0.3, "equalizer_db": 8.0, "band_limit_hz": 4000.0, "low_cut_hz": 100.0}
 
 
+def test_a_copy_through_a_codec_is_the_recording_with_its_artefacts():
+    plain, copied = (sound(scene_of(), voice_of("long", vocoder=name)) for name in ("", "gsm"))
+    assert 0.2 < np.corrcoef(plain, copied)[0, 1] < 0.99  # noise keeps half of its band below 4 kHz
+
+
+def test_a_file_longer_than_the_noise_is_filled_with_it():
+    long = CONFIG.model_copy(update={"clip_duration_s": 20.0})
+    waveform = sound(scene_of(noise=MADE["rain"]), voice_of("long"), long)
+    blocks = waveform.reshape(20, RATE)
+    assert (np.sqrt((blocks**2).mean(axis=1)) > 1e-3).all()
+
+
 def test_same_row_same_samples():
     voices = voice_of("long", **EFFECTS)
     first, second = sound(scene_of(**EVERYTHING), voices), sound(scene_of(**EVERYTHING), voices)

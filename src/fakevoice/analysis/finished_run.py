@@ -16,6 +16,7 @@ from fakevoice.core.config import Config, validate
 from fakevoice.core.errors import ArtifactError
 from fakevoice.core.paths import Paths, paths
 from fakevoice.core.tables import CLIP_TEXT, SCENE_TEXT, VOICE_TEXT, read_table
+from fakevoice.core.tasks import rows_by_output
 from fakevoice.data.clip_cache import open_clips
 from fakevoice.data.groups import first_group
 from fakevoice.metrics.slices import label_and_probability
@@ -110,7 +111,7 @@ def describe_scenes(run: Run) -> pd.DataFrame:
         table[column] = by_scene[source].agg(_listed).reindex(table["scene"], fill_value="").to_numpy()
     for column, source in (("noise_kind", "noise"), ("event_kind", "event"), ("codec", "codec")):
         table[column] = table[source].str.partition(":")[0].replace("", "none")
-    return _with_loss(_with_bands(table, run.config), run.config.outputs)
+    return _with_loss(_with_bands(table, run.config), run.config)
 
 
 def _listed(names: pd.Series) -> str:
@@ -146,10 +147,11 @@ def _band(value: pd.Series, low: float, high: float, unit: str, otherwise) -> pd
     return pd.Categorical(words, [*sorted(set(words) - set(names)), *names], ordered=True)
 
 
-def _with_loss(table: pd.DataFrame, outputs: list[str]) -> pd.DataFrame:
-    label, probability = label_and_probability(table, outputs)
+def _with_loss(table: pd.DataFrame, config: Config) -> pd.DataFrame:
+    label, probability = label_and_probability(table, config.outputs)
     loss = -np.log(np.maximum(np.where(label == 1, probability, 1 - probability), PROBABILITY_FLOOR))
-    return table.assign(loss=loss.mean(axis=1), **{f"loss_{name}": loss[:, i] for i, name in enumerate(outputs)})
+    mean_loss = loss.mean(axis=1, where=rows_by_output(label, config))
+    return table.assign(loss=mean_loss, **{f"loss_{name}": loss[:, i] for i, name in enumerate(config.outputs)})
 
 
 def worst_scenes(scenes: pd.DataFrame, n: int) -> pd.DataFrame:

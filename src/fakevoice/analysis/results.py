@@ -22,6 +22,8 @@ def collect(run: Run) -> dict[str, pd.DataFrame]:
     Returns:
         members: the metric and its measures of each member, out of fold.
         by_fold: the same in each fold.
+        by_duration: of simulated files by their duration, and what the metric consists of, where files are longer than
+            a clip.
         groups: of the ensemble for each group of clips, which no model that scored it has seen.
         confusion: group, truth, predicted, n of a multiclass task, out of fold.
         test: of the ensemble on the test, where its labels are known, over all and by each column of the truth.
@@ -31,6 +33,7 @@ def collect(run: Run) -> dict[str, pd.DataFrame]:
     tables = {
         "members": run.members,
         "by_fold": read_table(run.paths.stage("ensemble") / "by_fold.csv", ("member",)),
+        "by_duration": _by_duration(run),
         "groups": _groups(run),
         "confusion": _confusion(run),
         "test": _test(run),
@@ -38,6 +41,11 @@ def collect(run: Run) -> dict[str, pd.DataFrame]:
         "published": _published(run),
     }
     return {name: table for name, table in tables.items() if len(table)}
+
+
+def _by_duration(run: Run) -> pd.DataFrame:
+    path = run.paths.stage("ensemble") / "by_duration.csv"
+    return read_table(path, ("files",)) if run.config.files.n_files else pd.DataFrame()
 
 
 def _groups(run: Run) -> pd.DataFrame:

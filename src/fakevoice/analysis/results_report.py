@@ -13,6 +13,7 @@ from fakevoice.core.figures import new_figure
 TITLES = {
     "members": "Out of fold, each member calibrated alone",
     "test": "On the test, whose labels are known",
+    "by_duration": "The ensemble on simulated files, out of fold, windows pooled",
     "groups": "The ensemble by group",
     "epochs": "Mean over the held-out folds after every epoch (nothing is chosen by it)",
 }

@@ -7,8 +7,11 @@ shorter than a clip, at the beginning, count only where there is no whole one.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+
+from fakevoice.audio.read import measure_length
 
 MIN_HOP_S = 0.1
 
@@ -37,6 +40,25 @@ def all_windows(n_frames: int, clip_frames: int, hop_frames: int) -> list[Window
     last = Window(max(0, n_frames - clip_frames), n_frames, True)  # a recording of a clip's length is one, and whole
     before = [window for window in windows_until(n_frames, clip_frames, hop_frames) if window.end < n_frames]
     return [*before, last]
+
+
+def recording_windows(path: Path, clip_duration_s: float, hop_s: float) -> tuple[int, list[Window]]:
+    """The rate of a recording in Hz, and its windows.
+
+    Raises:
+        AudioError: as `audio.read.measure_length`.
+    """
+    n_frames, rate_hz = measure_length(path)
+    clip_frames, hop_frames = (max(1, round(seconds * rate_hz)) for seconds in (clip_duration_s, hop_s))
+    return rate_hz, all_windows(n_frames, clip_frames, hop_frames)
+
+
+def window_paths(path: Path, rate_hz: int, windows: list[Window]) -> Iterator[Path]:
+    """A path for each window, with a fragment unless it is the whole file."""
+    for window in windows:
+        is_file = window.start == 0 and window is windows[-1]
+        start_s, end_s = window.start / rate_hz, window.end / rate_hz
+        yield path if is_file else Path(f"{path}#t={start_s:.9f},{end_s:.9f}")
 
 
 def aggregate(probability: np.ndarray, is_whole: np.ndarray, task: str) -> np.ndarray:

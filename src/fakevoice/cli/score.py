@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ TEXT = ("id", "state")
 
 
 def measure_submission(submission: Path, solution: Path) -> str:
-    """A readable table of `dacon_score` and its parts.
+    """A readable table of `dacon_score` and its parts, or of the metric whose `OUTPUTS` are the columns.
 
     Rows are joined by id, so that their order cannot change the score.
 
@@ -42,20 +43,28 @@ def measure_submission(submission: Path, solution: Path) -> str:
     rows = predicted.set_index("id").loc[truth["id"]]
     both, label = truth, truth[outputs].to_numpy(float)
     probability = rows[outputs].to_numpy(float)
-    metric = plugins.load("metrics", "dacon_score")
+    metric = _metric_of(outputs)
     low, high = bootstrap_interval(metric.measure, label, probability)
+    result = f"score {metric.measure(label, probability):.5f} (95 % interval {low:.4f} to {high:.4f}), n = {len(both)}"
+    if hasattr(metric, "OUTPUTS"):
+        values = metric.components(label, probability)
+        return "\n".join([*(f"{name} {value:.4f}" for name, value in values.items()), result])
     lines = [metric.parts(label, probability, outputs).to_string(float_format="{:.4f}".format)]
     floor = zip(outputs, chance_ece(probability), strict=True)
     lines.append(
         "ECE by chance, were these probabilities perfectly calibrated: " + ", ".join(f"{o} {v:.4f}" for o, v in floor)
     )
     if "state" in both:
-        pairs = pair_aucs(both["state"], probability, outputs).drop(columns="n")
+        sides = {output: {state: output in state.split("+") for state in both["state"].unique()} for output in outputs}
+        pairs = pair_aucs(both["state"], probability, sides).drop(columns="n")
         lines.append(pairs.to_string(index=False, float_format="{:.3f}".format))
-    lines.append(
-        f"score {metric.measure(label, probability):.5f} (95 % interval {low:.4f} to {high:.4f}), n = {len(both)}"
-    )
-    return "\n".join(lines)
+    return "\n".join([*lines, result])
+
+
+def _metric_of(outputs: list[str]) -> ModuleType:
+    modules = [plugins.load("metrics", name) for name in plugins.names("metrics")]
+    fitting = [module for module in modules if list(getattr(module, "OUTPUTS", ())) == outputs]
+    return fitting[0] if fitting else plugins.load("metrics", "dacon_score")
 
 
 def chance_ece(probability: np.ndarray) -> np.ndarray:

@@ -154,7 +154,7 @@ def _score(study: "Study", plan: Plan, trial: "Trial") -> float:
     _lend_trained(study, plan, config)
     run_pipeline(config, "ensemble")
     metrics = artifacts.read_json(paths(config).stage("ensemble") / "metrics.json")
-    score = metrics.get("discounted_score", metrics["oof_score"])
+    score = metrics.get("files_score", metrics.get("discounted_score", metrics["oof_score"]))
     if not math.isfinite(score):
         raise ConfigError(f"{config.metric} is {score} on these clips")
     return score

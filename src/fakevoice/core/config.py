@@ -17,10 +17,12 @@ from pydantic import Field, ValidationError, model_validator
 from fakevoice.core import yaml_values
 from fakevoice.core.config_sections import (
     MOST_SEED,
+    Answer,
     Args,
     Board,
     Data,
     Ensemble,
+    Files,
     Folds,
     Network,
     Package,
@@ -68,6 +70,7 @@ class Config(Section):
     dataset: Plugin  # of datasets/: reads the raw folder
     task: Task = "multilabel"  # any number of classes at once, one of two, one of many
     classes: list[str] = Field(["fake", "real"])  # labels of the data, to the letter; a binary task puts out the first
+    answers: list[Answer] = Field([])  # the outputs and what makes them 1, in order; each class is one if empty
     metric: str = "dacon_score"  # of metrics/: what the competition scores by
     measures: list[str] = Field(["auc", "brier", "ece", "eer", "accuracy"])  # shown beside the metric
     epoch_measures: list[str] = Field([])  # of 1,000 held-out clips at most, after every epoch; nothing is chosen by it
@@ -86,6 +89,7 @@ class Config(Section):
     package: Package = Field(Package(), exclude=True)  # server of a code competition
     folds: Folds = Folds()  # how clips are split
     scenes: Scenes = Scenes()  # the test's environment
+    files: Files = Files()  # test files that are longer than a clip
     spectrogram: Spectrogram = Spectrogram()  # what features are computed from
     features: dict[str, Args] = Field({})  # of features/: name → arguments
     pooled: list[str] = Field([])  # features whose statistics by band the stacker reads
@@ -128,11 +132,16 @@ class Config(Section):
         if not (self.networks or self.pooled or self.statistics):
             raise ValueError("nothing to learn from: name at least one of networks, pooled, statistics")
         _check_classes(self.classes)
-        for key in ("resynthesis_source", "resynthesis_label"):
-            if self.scenes.states and getattr(self.scenes, key) not in self.classes:
-                raise ValueError(f"scenes.{key}: {nearest(getattr(self.scenes, key), self.classes)}")
+        for label in (*self.scenes.resynthesis, *self.scenes.resynthesis.values()):
+            if self.scenes.states and label not in self.classes:
+                raise ValueError(f"scenes.resynthesis: {nearest(label, self.classes)}")
         if self.scenes.states and self.task != "multilabel":
             raise ValueError("scenes.states mixes voices, which only a multilabel task can describe")
+        self._check_answers()
+        if self.files.n_files and not self.scenes.states:
+            raise ValueError("files.n_files: files are simulated as scenes are, so give scenes.states too")
+        if self.files.n_files and self.files.hop_s > self.clip_duration_s:
+            raise ValueError(f"files.hop_s: {self.files.hop_s:g} s is longer than a clip: sound would be lost")
         for name, network in self.networks.items():
             if network.adapt and self.rules.independent_files:
                 raise ValueError(
@@ -143,7 +152,29 @@ class Config(Section):
                 self._check_states_head(f"networks.{name}.head")
         return self
 
+    def _check_answers(self) -> None:
+        if self.answers and self.task != "multilabel":
+            raise ValueError(f"answers: only a multilabel task has them, not a {self.task} one")
+        by_name = {answer.name: answer for answer in self.answers}
+        if len(by_name) < len(self.answers):
+            raise ValueError("answers: each needs a name of its own")
+        for name, answer in by_name.items():
+            for label in answer.any_of:
+                if label not in self.classes:
+                    raise ValueError(f"answers.{name}.any_of: {nearest(label, self.classes)}")
+            if not answer.where:
+                continue
+            condition = by_name.get(answer.where)
+            if condition is None:
+                raise ValueError(f"answers.{name}.where: {nearest(answer.where, list(by_name))}")
+            if condition.where or not set(answer.any_of) <= set(condition.any_of):
+                raise ValueError(
+                    f"answers.{name}.where: {answer.where} must hold wherever {name} does, without a `where` of its own"
+                )
+
     def _check_states_head(self, where: str) -> None:
+        if self.answers:
+            raise ValueError(f"{where}: states cannot be combined with answers; use labels")
         if not self.scenes.states:
             raise ValueError(f"{where}: states are told apart where scenes.states lists them; use labels here")
         for output in self.outputs:
@@ -153,7 +184,9 @@ class Config(Section):
 
     @property
     def outputs(self) -> list[str]:
-        """Names of the probability columns: all classes, or in a binary task the first one alone."""
+        """Names of the probability columns: the answers or all classes, or in a binary task the first one alone."""
+        if self.answers:
+            return [answer.name for answer in self.answers]
         return self.classes[:1] if self.task == "binary" else self.classes
 
     @property

@@ -114,7 +114,7 @@ class Scenes(Section):
     level_dbfs: Range = (-34.0, -15.0)  # RMS of the finished scene
     snr_db: Range = (0.0, 30.0)  # of the voices while somebody speaks, over the noise
     no_noise_probability: float = Field(0.15, ge=0, le=1)  # per scene with a voice
-    mined_noise_probability: float = Field(0.3, ge=0, le=1)  # per noise: cut out of an unlabeled clip, not made
+    mined_noise_probability: float = Field(0.3, ge=0, le=1)  # per noise: of an unlabeled clip or noise file, not made
     noise_band_limit_probability: float = Field(0.2, ge=0, le=1)  # of the noise alone, within band_limit_hz
     gate_probability: float = Field(0.15, ge=0, le=1)  # the noise comes in bursts, with silence between
     event_probability: float = Field(0.3, ge=0, le=1)  # a second noise that comes and goes as a voice does
@@ -122,9 +122,10 @@ class Scenes(Section):
     equalizer_probability: float = Field(0.7, ge=0, le=1)  # per voice
     band_limit_probability: float = Field(0.4, ge=0, le=1)  # per voice
     band_limit_hz: range_of(1, 1e6) = (2500.0, 8000.0)  # above which nothing is left
-    resynthesis_probability: float = Field(0.33, ge=0, le=1)  # per fake voice: a real clip through a vocoder
-    resynthesis_source: str = "real"  # class of the clips that go through a vocoder
-    resynthesis_label: str = "fake"  # class that they become
+    sequence_probability: float = Field(0.0, ge=0, le=1)  # per scene with several voices: one after the other
+    resynthesis_probability: float = Field(0.33, ge=0, le=1)  # per voice of a label below: a copy through a vocoder
+    resynthesis: dict[str, str] = {"real": "fake"}  # class of the clips that are copied → class of the copies
+    resynthesis_codecs: list[str] = []  # of codecs; copies go through one of these or of `vocoders`
     codec_probability: float = Field(0.4, ge=0, le=1)  # per scene: it passes through one of `codecs`
     container: str = ""  # codec of the files in which test clips come; every scene passes through it last
     noises: list[str] = []  # of this and the next two: all that there are, where none is named
@@ -142,6 +143,21 @@ class Scenes(Section):
         return self
 
 
+class Files(Section):
+    """Test files that are longer than a clip: cut into windows, whose answers are pooled.
+
+    Without `n_files` only the start of a test file counts. With it, files are simulated as scenes are; each is scored
+    by models that did not see its fold, and the pooling of each output is chosen by these scores.
+    """
+
+    n_files: int = Field(0, ge=0, le=10_000_000)  # simulated, of all folds together
+    duration_s: range_of(0.01, 86_400) = (4.0, 60.0)  # of a simulated file; its logarithm is uniform
+    hop_s: float = Field(2.0, ge=0.001, le=86_400)  # between the ends of two windows, a clip at most
+    pooling: list[Literal["mean", "max", "top_k", "attention"]] = Field(  # to choose from
+        ["mean", "max", "top_k", "attention"], min_length=1
+    )
+
+
 class Spectrogram(Section):
     """The one STFT that all features share."""
 
@@ -155,6 +171,14 @@ class Spectrogram(Section):
         if self.n_fft % 2:
             raise ValueError(f"n_fft {self.n_fft} is odd")
         return self
+
+
+class Answer(Section):
+    """One output of a multilabel task: 1 where one of some classes is heard."""
+
+    name: str  # of the output
+    any_of: list[str] = Field(min_length=1)  # classes
+    where: str = ""  # another output: this one is answered and scored as if that one were 1; always if empty
 
 
 class Crop(Section):

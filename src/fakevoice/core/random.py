@@ -25,11 +25,15 @@ class Stream(StrEnum):
     DEMO_SPEAKER = auto()  # one speaker of the demo
     LENGTH_BIAS_CLIP = auto()  # one clip of the length_bias data
     LENGTH_BIAS_SPEAKER = auto()  # one speaker of the length_bias data
+    POOLS_CLIP = auto()  # one clip of the generated pools
+    POOLS_SOURCE = auto()  # one speaker of the generated pools
+    POOLS_TEST = auto()  # one test file of the generated pools
     FOLDS = auto()  # which groups go into which fold
     SHORTCUT_SPLIT = auto()  # the random split that ignores groups
     OVERLAP_PARTS = auto()  # parts on which the models of overlap weights are fitted
     # scenes
     SCENE = auto()  # what one scene consists of
+    FILE = auto()  # duration of one simulated file, and what it consists of
     SCENE_RENDERING = auto()  # gains, rooms and channels of one scene
     NOISE = auto()  # one generated noise
     # training

@@ -1,5 +1,7 @@
 """What a task means: targets from labels, and logits that every later stage reads the same way."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from scipy.special import logit, softmax
@@ -20,12 +22,62 @@ def targets(labels: pd.Series, config: Config) -> np.ndarray:
     Returns:
         (n_scenes, n_outputs) float32 of 0 and 1.
     """
-    return np.array([_holds(label, config.outputs) for label in labels], dtype=np.float32)
+    held = {label: outputs_of(label, config) for label in labels.unique()}
+    return np.array([[output in held[label] for output in config.outputs] for label in labels], dtype=np.float32)
 
 
-def _holds(label: str, outputs: list[str]) -> list[bool]:
-    heard = label.split("+")
-    return [output in heard for output in outputs]
+def outputs_of(state: str, config: Config) -> list[str]:
+    """The outputs that are 1 in a state, in the order of `config.outputs`.
+
+    Args:
+        state: the classes heard, joined by ``+``, or ``none``.
+    """
+    heard = state.split("+")
+    if not config.answers:
+        return [output for output in config.outputs if output in heard]
+    return [answer.name for answer in config.answers if not set(heard).isdisjoint(answer.any_of)]
+
+
+def classes_of(output: str, config: Config) -> list[str]:
+    """The classes that make an output 1."""
+    return next((answer.any_of for answer in config.answers if answer.name == output), [output])
+
+
+def condition_of(output: str, config: Config) -> str:
+    """The output that an output depends on (`answers.where`); "" if there is none."""
+    return next((answer.where for answer in config.answers if answer.name == output), "")
+
+
+def sides_of_states(states: Iterable[str], config: Config) -> dict[str, dict[str, bool]]:
+    """For each output the states that it is scored in, and whether it is 1 there."""
+    held = {state: outputs_of(state, config) for state in states}
+    sides: dict[str, dict[str, bool]] = {}
+    for output in config.outputs:
+        where = condition_of(output, config)
+        sides[output] = {state: output in names for state, names in held.items() if not where or where in names}
+    return sides
+
+
+def condition_columns(config: Config) -> list[int]:
+    """For each output the column of the output that it depends on, -1 if there is none."""
+    columns = {output: place for place, output in enumerate(config.outputs)}
+    return [columns.get(condition_of(output, config), -1) for output in columns]
+
+
+def rows_by_output(label: np.ndarray, config: Config) -> np.ndarray:
+    """Which rows count for which output: all, or those where the output that it depends on is 1.
+
+    Args:
+        label: (n_clips, n_outputs) of 0 and 1.
+
+    Returns:
+        (n_clips, n_outputs) bool.
+    """
+    rows = np.ones(label.shape, bool)
+    for output, condition in enumerate(condition_columns(config)):
+        if condition >= 0:
+            rows[:, output] = label[:, condition] == 1
+    return rows
 
 
 def head_states(network: Network, config: Config) -> list[str]:
@@ -58,7 +110,7 @@ def logit_column(member: str, output: int) -> str:
 
 def membership(states: list[str], outputs: list[str]) -> np.ndarray:
     """Which outputs hold in which state: (n_states, n_outputs) bool."""
-    return np.array([_holds(state, outputs) for state in states], dtype=bool)
+    return np.array([[output in state.split("+") for output in outputs] for state in states], dtype=bool)
 
 
 def one_output_each(logits: np.ndarray, task: str) -> np.ndarray:
@@ -76,11 +128,14 @@ def normalise(probability: np.ndarray, task: str) -> np.ndarray:
 
 
 def off_the_edges(probability: np.ndarray) -> np.ndarray:
-    """Move probabilities off the edges of ten uniform bins, into [1e-6, 1 - 1e-6].
+    """Move probabilities that are within 1e-6 of an edge of ten uniform bins off it, without changing their order.
 
-    The two binnings of the public scorer disagree on exact edges, which mis-weighs a bin or stops it.
+    The two binnings of the public scorer disagree on exact edges, which mis-weighs a bin or stops it. What is close
+    to an edge is squeezed into the upper part of the same interval, below 1 into its lower part, so that different
+    probabilities stay different.
     """
     nearest = np.round(probability * 10) / 10
-    on_edge = np.abs(probability - nearest) < EDGE_DISTANCE
-    moved = np.where(on_edge, nearest + EDGE_DISTANCE, probability)
-    return np.clip(moved, EDGE_DISTANCE, 1 - EDGE_DISTANCE)
+    distance = probability - nearest
+    shift = np.where(nearest == 1, -0.96, 0.96) * EDGE_DISTANCE
+    squeezed = nearest + shift + distance / 25
+    return np.where(np.abs(distance) < EDGE_DISTANCE, squeezed, probability)

@@ -14,7 +14,6 @@ from scipy.stats import rankdata
 from fakevoice.core.errors import LeakError
 
 MIN_ROWS = 5  # of each side in a fold, below which an AUC says nothing
-MINED = "mined:"
 
 
 def hide_labels(target: np.ndarray, held_out: np.ndarray) -> np.ndarray:
@@ -69,14 +68,15 @@ def _heard(
     for kind, column in (("clip", "id"), ("group", "group")):
         yield _rows(kind, folds[column], folds["fold"])
     segment = bank["segment"].astype(str)  # a number where it was drawn, text where it was read
-    mined_from = dict(zip(segment, bank["clip"], strict=True))
+    name = bank["kind"].astype(str) + ":" + segment
+    source = bank["clip"].where(bank["clip"] != "", name)  # the clip that a noise was cut out of, or the made noise
+    source_of = dict(zip(name, source, strict=True))
     for column in ("noise", "event"):
         noisy = scenes[["fold", column]].dropna()
         noisy = noisy[noisy[column] != ""]
-        heard = [mined_from[n.removeprefix(MINED)] if n.startswith(MINED) else n for n in noisy[column]]
+        heard = [source_of.get(n, n) for n in noisy[column]]
         yield _rows("noise", pd.Series(heard, noisy.index, dtype=str), noisy["fold"])
-    made = bank["kind"].astype(str) + ":" + segment
-    yield _rows("noise", bank["clip"].where(bank["clip"] != "", made), bank["fold"])
+    yield _rows("noise", source, bank["fold"])
 
 
 def _rows(kind: str, what: pd.Series, fold: pd.Series) -> pd.DataFrame:

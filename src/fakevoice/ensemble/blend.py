@@ -17,10 +17,11 @@ from fakevoice.core import plugins
 from fakevoice.core.config import Config
 from fakevoice.core.errors import ArtifactError
 from fakevoice.core.progress import track
-from fakevoice.core.tasks import normalise
+from fakevoice.core.tasks import condition_columns, normalise, rows_by_output
 from fakevoice.data.leakage import hide_labels, refuse_hidden_labels
 
-MAX_LOG_ODDS, SMALLEST_DEVIATION, MAX_ITERATIONS = 14.0, 1e-6, 1000
+EXACT_LOG_ODDS, MAX_LOG_ODDS = 10.0, 14.0  # log-odds between the two are compressed: no two of them become equal
+SMALLEST_DEVIATION, MAX_ITERATIONS = 1e-6, 1000
 LEAST_PROBABILITY = 1e-9
 STACK = "stack"  # the stacker's name among the members, and its stage
 
@@ -36,6 +37,9 @@ class Blend:
         calibrator: plug-in name; `parameters` holds its fitted values, one entry per output.
         simulated, shares: of each combination, among the scenes and as it is expected, which the intercepts allow for.
         prior: share of each output that is expected, predicted for clips that cannot be read.
+        conditions: for each output the column of the one that it depends on, -1 if there is none; its probability is
+            conditional on that one.
+        pooling: how the windows of a file are pooled, per output (`pooling.POOLINGS`); empty if files are clips.
     """
 
     members: list[str]
@@ -47,6 +51,8 @@ class Blend:
     simulated: list[float]
     shares: list[float]
     prior: list[float]
+    conditions: list[int]
+    pooling: list[str]
     task: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,7 +101,7 @@ class Blend:
     def at_shares(self, shares: np.ndarray) -> "Blend":
         """The same ensemble where each combination (n_combinations,) is as frequent as `shares` says."""
         intercepts = np.array(self.intercepts) + np.log(shares) - np.log(self.shares)
-        prior = shares @ np.array(self.combinations)
+        prior = _prior(shares, np.array(self.combinations), self.conditions)
         return replace(self, intercepts=intercepts.tolist(), shares=shares.tolist(), prior=prior.tolist())
 
     def _scores(self, logits: np.ndarray) -> np.ndarray:
@@ -104,7 +110,7 @@ class Blend:
 
     def _calibrated(self, scores: np.ndarray, combinations: np.ndarray) -> np.ndarray:
         """(n_clips, n_outputs) from log-probabilities of combinations, up to a constant of each clip."""
-        blended = _log_odds(scores, combinations.astype(bool))
+        blended = _log_odds(scores, combinations.astype(bool), self.conditions)
         apply = plugins.load("calibrators", self.calibrator).apply
         columns = [apply(parameters, blended[:, i]) for i, parameters in enumerate(self.parameters)]
         return normalise(np.stack(columns, axis=1), self.task)
@@ -159,19 +165,24 @@ def fit_blend(logits: np.ndarray, target: np.ndarray, members: list[str], config
     refuse_hidden_labels(target, "the ensemble")
     combinations, heard = np.unique(target.astype(int), axis=0, return_inverse=True)
     weights, intercepts = _regress(logits, combinations, heard.ravel(), config.ensemble.penalty)
-    log_odds = _log_odds(logits.reshape(len(logits), -1) @ weights.T + intercepts, combinations.astype(bool))
+    conditions = condition_columns(config)
+    scores = logits.reshape(len(logits), -1) @ weights.T + intercepts
+    log_odds = _log_odds(scores, combinations.astype(bool), conditions)
+    rows = rows_by_output(target, config)
     fit = plugins.load("calibrators", config.ensemble.calibrator).fit
-    shares = (np.bincount(heard.ravel(), minlength=len(combinations)) / len(target)).tolist()
+    shares = np.bincount(heard.ravel(), minlength=len(combinations)) / len(target)
     return Blend(
         members=members,
         combinations=combinations.tolist(),
         weights=weights.tolist(),
         intercepts=intercepts.tolist(),
         calibrator=config.ensemble.calibrator,
-        parameters=[fit(log_odds[:, i], target[:, i]) for i in range(target.shape[1])],
-        simulated=shares,
-        shares=shares,
-        prior=target.mean(axis=0).tolist(),
+        parameters=[fit(log_odds[rows[:, i], i], target[rows[:, i], i]) for i in range(target.shape[1])],
+        simulated=shares.tolist(),
+        shares=shares.tolist(),
+        prior=_prior(shares, combinations, conditions).tolist(),
+        conditions=conditions,
+        pooling=[],
         task=config.task,
     )
 
@@ -216,22 +227,51 @@ def _regress(
     return weights, intercepts - added @ centre
 
 
-def _log_odds(scores: np.ndarray, holds: np.ndarray) -> np.ndarray:
-    """Log-odds of each output: the combinations that hold it against all others.
+def _prior(shares: np.ndarray, combinations: np.ndarray, conditions: list[int]) -> np.ndarray:
+    """Share of each output (n_outputs,), among the clips where the output that it depends on is 1.
+
+    Args:
+        shares: (n_combinations,) that sum to 1.
+        combinations: (n_combinations, n_outputs) of 0 and 1.
+    """
+    possible = possible_combinations(combinations, conditions)
+    return shares @ combinations / np.maximum(shares @ possible, LEAST_PROBABILITY)
+
+
+def possible_combinations(holds: np.ndarray, conditions: list[int]) -> np.ndarray:
+    """In which combinations the output that each output depends on is 1: (n_combinations, n_outputs) bool."""
+    columns = [np.ones(len(holds), bool) if c < 0 else holds[:, c].astype(bool) for c in conditions]
+    return np.stack(columns, axis=1)
+
+
+def _log_odds(scores: np.ndarray, holds: np.ndarray, conditions: list[int]) -> np.ndarray:
+    """Log-odds of each output: the combinations that hold it against the others in which it can occur.
 
     Args:
         scores: (n_clips, n_combinations), logarithms of probabilities up to a constant of each clip.
         holds: (n_combinations, n_outputs) bool.
 
     Returns:
-        (n_clips, n_outputs) float64 within ±MAX_LOG_ODDS, at the end where no clip told both sides.
+        (n_clips, n_outputs) float64 within ±MAX_LOG_ODDS, at the end where no clip told both sides, and 0 where the
+        output cannot occur.
     """
-    columns = [
-        np.logaddexp.reduce(scores[:, held], axis=1, initial=-np.inf)
-        - np.logaddexp.reduce(scores[:, ~held], axis=1, initial=-np.inf)
-        for held in holds.T
-    ]
-    return np.clip(np.stack(columns, axis=1), -MAX_LOG_ODDS, MAX_LOG_ODDS)
+    columns = []
+    for held, possible in zip(holds.T, possible_combinations(holds, conditions).T, strict=True):
+        if not possible.any():
+            columns.append(np.zeros(len(scores)))
+            continue
+        with_it = np.logaddexp.reduce(scores[:, held & possible], axis=1, initial=-np.inf)
+        without = np.logaddexp.reduce(scores[:, ~held & possible], axis=1, initial=-np.inf)
+        columns.append(with_it - without)
+    return _compressed(np.stack(columns, axis=1))
+
+
+def _compressed(log_odds: np.ndarray) -> np.ndarray:
+    """Bring log-odds into ±MAX_LOG_ODDS in their order; those within ±EXACT_LOG_ODDS stay as they are."""
+    room = MAX_LOG_ODDS - EXACT_LOG_ODDS
+    size = np.abs(log_odds)
+    beyond = np.maximum(size - EXACT_LOG_ODDS, 0.0)
+    return np.sign(log_odds) * (np.minimum(size, EXACT_LOG_ODDS) + room - room**2 / (beyond + room))
 
 
 def cross_fit(

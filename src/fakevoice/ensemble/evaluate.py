@@ -1,5 +1,6 @@
 """Runs the ensemble: the score of each member and of the blend on scenes that none of them saw."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from fakevoice.data.groups import first_group
 from fakevoice.data.shortcuts import scene_weights
 from fakevoice.ensemble.blend import STACK, Blend, CrossFitted, cross_fit, fit_blend
 from fakevoice.ensemble.expected_score import replay_tests
+from fakevoice.ensemble.file_scores import FileScores, score_files
 from fakevoice.ensemble.label_shares import Shares
 from fakevoice.ensemble.label_shift import estimate_shares, resample_by_weight
+from fakevoice.ensemble.pooling import pool
 from fakevoice.metrics.bootstrap import bootstrap_interval
-from fakevoice.metrics.slices import measure_all
+from fakevoice.metrics.slices import measure_all, measure_for, output_values
 
 
 def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.DataFrame) -> list[Path]:
@@ -35,19 +38,43 @@ def run_ensemble(config: Config, paths: Paths, scenes: pd.DataFrame, voices: pd.
     simulated = fit_blend(oof[rows], target[rows], members, config)
     shares = _shares(simulated, paths, config)
     blend, groups = simulated.at_shares(shares.expected), first_group(scenes, voices)
+    files = score_files(fitted, members, paths, config) if config.files.n_files else None
+    if files:
+        blend = replace(blend, pooling=files.pooling)
     test = _test_probability(blend, paths, config)
     summary = all_scores(fitted, groups, rows, shares, len(test), config)
     summary["parts"] = _parts(probability[rows], target[rows], groups[rows], config)
     summary |= {"shares": shares.of_outputs(config.outputs).to_dict(), "combinations": shares.to_dict()}
-    files = {"ensemble.json": blend.to_dict(), "config.json": config.model_dump(mode="json"), "metrics.json": summary}
-    for name, value in files.items():
+    tables = {"members": table, "by_fold": by_fold}
+    tables["oof"] = _oof_table(scenes, target, probability, oof, members, config)
+    if files:
+        summary |= _file_summary(files, config)
+        tables |= {"files": files.table, "by_duration": files.by_duration}
+    values = {"ensemble.json": blend.to_dict(), "config.json": config.model_dump(mode="json"), "metrics.json": summary}
+    for name, value in values.items():
         write_json(folder / name, value)
-    write_table(folder / "members.csv", table)
-    write_table(folder / "by_fold.csv", by_fold)
-    write_table(folder / "oof.csv", _oof_table(scenes, target, probability, oof, members, config))
+    for name, rows_of_table in tables.items():
+        write_table(folder / f"{name}.csv", rows_of_table)
     write_array(folder / "test.npy", test)
     _report(table, by_fold, summary, config)
-    return [folder / name for name in (*files, "members.csv", "by_fold.csv", "oof.csv", "test.npy")]
+    if files:
+        print(
+            f"{_pooling_text(files, config)}\n{files.by_duration.to_string(index=False, float_format='{:.4f}'.format)}"
+        )
+    return [folder / name for name in (*values, *(f"{name}.csv" for name in tables), "test.npy")]
+
+
+def _file_summary(files: FileScores, config: Config) -> dict:
+    """The score of simulated files, which is the score to expect of a test of files, and how windows are pooled."""
+    score = {"score": files.score, "low": files.low, "high": files.high}
+    named = {f"{condition}_{end}": value for condition in ("files", "expected") for end, value in score.items()}
+    return named | {"pooling": dict(zip(config.outputs, files.pooling, strict=True))}
+
+
+def _pooling_text(files: FileScores, config: Config) -> str:
+    chosen = ", ".join(f"{output} {name}" for output, name in zip(config.outputs, files.pooling, strict=True))
+    interval = f"95 % interval {files.low:.4f} to {files.high:.4f}"
+    return f"{config.metric} {files.score:.4f} ({interval}), on simulated files, out of fold; windows pooled: {chosen}"
 
 
 def scored_rows(
@@ -71,7 +98,13 @@ def _test_probability(blend: Blend, paths: Paths, config: Config) -> np.ndarray:
     """(n_test, n_outputs) float64; without rows where a competition has nothing to predict."""
     if not (paths.stage(STACK) / "test.npy").is_file():
         return np.empty((0, len(config.outputs)))
-    return blend.probability(load_logits(paths, blend.members, "test", axis=2).mean(axis=0))  # over the fold models
+    probability = blend.probability(load_logits(paths, blend.members, "test", axis=2).mean(axis=0))  # over fold models
+    if not blend.pooling:
+        return probability
+    windows = read_table(paths.stage("features") / "test_windows.csv", ("id", "path"))
+    rows_of_clips = windows.groupby("id").indices
+    in_order = windows["id"].drop_duplicates()
+    return np.stack([pool(probability[rows_of_clips[clip]], blend.pooling, blend.conditions) for clip in in_order])
 
 
 def load_logits(paths: Paths, members: list[str], split: str, axis: int) -> np.ndarray:
@@ -142,10 +175,11 @@ def _parts(probability: np.ndarray, target: np.ndarray, groups: np.ndarray, conf
     """Each measure beside the metric with its interval, and its value for each output where they are judged alone."""
     parts = []
     for name in config.measures:
-        measure = plugins.load("metrics", name).measure
+        measure = measure_for(name, config)
         low, high = bootstrap_interval(measure, target, probability, groups, config.ensemble.n_bootstrap, config.seed)
-        columns = enumerate(config.outputs) if config.task == "multilabel" else ()
-        outputs = {output: measure(target[:, [i]], probability[:, [i]]) for i, output in columns}
+        metric, outputs = plugins.load("metrics", name), {}
+        if config.task == "multilabel" and not hasattr(metric, "OUTPUTS"):
+            outputs = output_values(metric.measure, target, probability, config)
         parts.append(
             {"measure": name, "value": measure(target, probability), "low": low, "high": high, "outputs": outputs}
         )
@@ -196,7 +230,8 @@ def _report(table: pd.DataFrame, by_fold: pd.DataFrame, summary: dict, config: C
     conditions = {"oof": "as simulated" if simulated else "on clips of groups that no model saw"}
     if simulated:
         conditions["discounted"] = "where how a voice was recorded tells no label, as in the table"
-        conditions["expected"] = "on tests of few sources, counted as below: the score to expect"
+        if not config.files.n_files:  # else the score to expect is that of the files
+            conditions["expected"] = "on tests of few sources, counted as below: the score to expect"
     for name, condition in conditions.items():
         low, high = summary[f"{name}_low"], summary[f"{name}_high"]
         print(f"{config.metric} {summary[f'{name}_score']:.4f} (95 % interval {low:.4f} to {high:.4f}), {condition}")

@@ -22,7 +22,7 @@ from fakevoice.core.config import Config
 from fakevoice.core.errors import ConfigError
 from fakevoice.core.models import SAMPLE_RATE_HZ
 from fakevoice.core.tasks import EPSILON
-from fakevoice.ensemble.blend import MAX_LOG_ODDS, Blend
+from fakevoice.ensemble.blend import EXACT_LOG_ODDS, MAX_LOG_ODDS, Blend, possible_combinations
 from fakevoice.ensemble.calibration import PROBABILITY_FLOOR
 from fakevoice.features.embed import build_encoder, exact, is_encoder
 from fakevoice.training.networks import TrainedNetwork, label_log_odds
@@ -165,16 +165,26 @@ class TensorBlend(nn.Module):
         for name in ("weights", "intercepts"):
             self.register_buffer(name, torch.tensor(getattr(blend, name), dtype=torch.float32))
         self.register_buffer("combinations", torch.tensor(blend.combinations, dtype=torch.bool))
+        possible = possible_combinations(np.array(blend.combinations), blend.conditions)
+        self.register_buffer("possible", torch.from_numpy(possible))
         self.curve, self.parameters_of, self.task = CURVES[blend.calibrator], blend.parameters, blend.task
 
     def forward(self, logits: torch.Tensor) -> torch.Tensor:
         """Probabilities (batch, n_outputs) of logits (batch, n_members, n_outputs)."""
         scores = logits.flatten(1) @ self.weights.T + self.intercepts
-        blended = label_log_odds(scores, self.combinations).clamp(-MAX_LOG_ODDS, MAX_LOG_ODDS)
+        blended = _compressed(label_log_odds(scores, self.combinations, self.possible))
         columns = [self.curve(parameters, blended[:, i]) for i, parameters in enumerate(self.parameters_of)]
         furthest = float(logit(1 - PROBABILITY_FLOOR))
         probability = torch.stack(columns, dim=1).clamp(-furthest, furthest).sigmoid()
         return probability / probability.sum(dim=1, keepdim=True) if self.task == "multiclass" else probability
+
+
+def _compressed(log_odds: torch.Tensor) -> torch.Tensor:
+    """As `blend` does it."""
+    room = MAX_LOG_ODDS - EXACT_LOG_ODDS
+    size = log_odds.abs()
+    beyond = (size - EXACT_LOG_ODDS).clamp(min=0.0)
+    return log_odds.sign() * (size.clamp(max=EXACT_LOG_ODDS) + room - room**2 / (beyond + room))
 
 
 CURVES: dict[str, Curve] = {  # calibrator → its `apply`, up to the sigmoid

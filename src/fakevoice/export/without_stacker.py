@@ -13,7 +13,7 @@ from fakevoice.ensemble.blend import Blend, cross_fit, fit_blend
 from fakevoice.ensemble.evaluate import all_scores, load_logits, scored_rows
 from fakevoice.ensemble.label_shares import Shares
 from fakevoice.metrics.bootstrap import bootstrap_interval
-from fakevoice.metrics.slices import label_and_probability, measure_all
+from fakevoice.metrics.slices import label_and_probability, output_values
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +80,9 @@ def _by_output(label: np.ndarray, probability: np.ndarray, run: Run) -> dict[str
     config = run.config
     if config.task != "multilabel":
         return {}
-    names = (config.metric, *config.measures)
-    columns = {
-        output: measure_all(names, label[:, [i]], probability[:, [i]], config)
-        for i, output in enumerate(config.outputs)
+    metrics = {name: plugins.load("metrics", name) for name in (config.metric, *config.measures)}
+    return {
+        name: output_values(metric.measure, label, probability, config)
+        for name, metric in metrics.items()
+        if not hasattr(metric, "OUTPUTS")
     }
-    return {name: {output: values[name] for output, values in columns.items()} for name in dict.fromkeys(names)}

@@ -5,19 +5,19 @@ by windows.
 """
 
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from fakevoice.audio.read import measure_length
+from fakevoice.audio.files import split_part
 from fakevoice.audio.video import VIDEOS, extract_audio
-from fakevoice.audio.windows import MIN_HOP_S, Window, aggregate, all_windows
+from fakevoice.audio.windows import MIN_HOP_S, Window, aggregate, recording_windows, window_paths
 from fakevoice.core.config import Config
 from fakevoice.core.errors import AudioError, ConfigError
 from fakevoice.core.tasks import off_the_edges
+from fakevoice.ensemble.pooling import pool
 from fakevoice.inference.inputs import Source
 from fakevoice.inference.predictor import Predictor, Scores
 
@@ -64,17 +64,18 @@ def answer(predictor: Predictor, sources: list[Source], hop_s: float | None = No
     with tempfile.TemporaryDirectory(prefix="fakevoice-") as folder:
         cuts = [_cut(source, Path(folder) / f"{n}.wav", hop_s, predictor.config) for n, source in enumerate(sources)]
         cuts = cuts if early else [_without_early(cut) for cut in cuts]
-        scores = predictor.predict([path for cut in cuts for path in _parts(cut)])
-    return _answers(cuts, scores, predictor.config)
+        scores = predictor.predict([path for cut in cuts for path in window_paths(cut.path, cut.rate_hz, cut.windows)])
+    return _answers(cuts, scores, predictor)
 
 
 def checked_hop(hop_s: float | None, config: Config) -> float:
-    """The hop in seconds, half a clip where none is given.
+    """The hop in seconds; where none is given that of `files`, or half a clip where files are clips.
 
     Raises:
         ConfigError: less than 0.1 s, or more than a clip, which would leave sound unheard.
     """
-    hop_s = config.clip_duration_s / 2 if hop_s is None else hop_s
+    if hop_s is None:
+        hop_s = config.files.hop_s if config.files.n_files else config.clip_duration_s / 2
     if not MIN_HOP_S <= hop_s <= config.clip_duration_s:
         raise ConfigError(f"a hop of {hop_s:g} s: from {MIN_HOP_S} to {config.clip_duration_s:g} s, which is a clip")
     return hop_s
@@ -86,34 +87,35 @@ def _cut(source: Source, sound: Path, hop_s: float, config: Config) -> _Cut:
         if path.suffix.lower() in VIDEOS:
             extract_audio(path, sound)
             path = sound
-        if source.is_clip:
+        if _is_one_window(source, config):
             return _Cut(source, path, 1, [Window(0, 0, True)], "")
-        n_frames, rate_hz = measure_length(path)
-        clip_frames, hop_frames = (max(1, round(seconds * rate_hz)) for seconds in (config.clip_duration_s, hop_s))
-        return _Cut(source, path, rate_hz, all_windows(n_frames, clip_frames, hop_frames), "")
+        return _Cut(source, path, *recording_windows(path, config.clip_duration_s, hop_s), "")
     except AudioError as error:
         return _Cut(source, source.path, 1, [Window(0, 0, True)], error.reason)
+
+
+def _is_one_window(source: Source, config: Config) -> bool:
+    """Whether only the start of a source counts: of a clip of a table, unless test files are longer than a clip."""
+    return source.is_clip and (not config.files.n_files or split_part(source.path)[1] is not None)
 
 
 def _without_early(cut: _Cut) -> _Cut:
     return _Cut(cut.source, cut.path, cut.rate_hz, [window for window in cut.windows if window.is_whole], cut.reason)
 
 
-def _parts(cut: _Cut) -> Iterator[Path]:
-    """A path for each window, with a fragment where it is not the whole file."""
-    for window in cut.windows:
-        is_file = window.start == 0 and window is cut.windows[-1]
-        start_s, end_s = window.start / cut.rate_hz, window.end / cut.rate_hz
-        yield cut.path if is_file else Path(f"{cut.path}#t={start_s:.9f},{end_s:.9f}")
-
-
-def _answers(cuts: list[_Cut], scores: Scores, config: Config) -> Answers:
+def _answers(cuts: list[_Cut], scores: Scores, predictor: Predictor) -> Answers:
+    config, blend = predictor.config, predictor.blend
     rows, timelines, unreadable, first = [], [], [], 0
     for cut in cuts:
         found = scores.rows(slice(first, first := first + len(cut.windows)))
         is_bad, is_whole = np.array(found.reasons) != "", np.array([window.is_whole for window in cut.windows])
         counted = is_whole & ~is_bad if (is_whole & ~is_bad).any() else is_whole
-        values = {kind: aggregate(array, counted, config.task) for kind, array in _named(found).items()}
+        if blend.pooling:
+            of_windows = {"": found.probability, "_low": found.low, "_high": found.high}
+            pooled = {kind: pool(p[counted], blend.pooling, blend.conditions) for kind, p in of_windows.items()}
+            values = pooled | {"": off_the_edges(pooled[""])}
+        else:
+            values = {kind: aggregate(array, counted, config.task) for kind, array in _named(found).items()}
         if is_bad[is_whole].all():
             reason = cut.reason or found.reasons[-1]
             unreadable.append((cut.source.id, str(cut.source.path), reason))

@@ -1,7 +1,8 @@
 """Scores by slice: where an ensemble is weak, pair by pair and kind by kind, and where it is overconfident."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -11,7 +12,9 @@ from scipy.stats import rankdata
 
 from fakevoice.core import plugins
 from fakevoice.core.config import Config
+from fakevoice.core.tasks import classes_of, condition_columns, condition_of, rows_by_output
 
+Measure = Callable[[np.ndarray, np.ndarray], float]
 Z_95 = 1.96  # of a normal distribution, within which 95 % lie
 PARTS = ("auc", "brier", "ece", "eer", "accuracy", "log_loss")
 
@@ -56,14 +59,49 @@ def measure_all(
         label, probability: (n_clips, n_outputs).
         args: metric → keyword arguments of it alone.
     """
-    return {name: _measure(name, label, probability, config, args.get(name, {})) for name in dict.fromkeys(names)}
+    return {name: measure_for(name, config, **args.get(name, {}))(label, probability) for name in dict.fromkeys(names)}
 
 
-def _measure(name: str, label: np.ndarray, probability: np.ndarray, config: Config, args: dict[str, float]) -> float:
-    measure = plugins.load("metrics", name).measure
+def measure_for(name: str, config: Config, **args: float) -> Measure:
+    """A metric as it applies to the outputs of a config.
+
+    If an output depends on another one (`answers.where`), a metric of single outputs is the mean over the
+    outputs, each on the rows that it is scored on; outputs that are scored on no row are left out. A metric that names
+    its own `OUTPUTS` gets all columns.
+
+    Args:
+        args: keyword arguments of the metric.
+
+    Returns:
+        Takes label and probability (n_clips, n_outputs).
+    """
+    module = plugins.load("metrics", name)
     # A slice of a multilabel task may hold one label in every row, and would be taken for multiclass.
-    takes = "multiclass" in inspect.signature(measure).parameters
-    return measure(label, probability, **args, **({"multiclass": config.task == "multiclass"} if takes else {}))
+    if "multiclass" in inspect.signature(module.measure).parameters:
+        args = args | {"multiclass": config.task == "multiclass"}
+    measure = partial(module.measure, **args)
+    if hasattr(module, "OUTPUTS") or max(condition_columns(config)) < 0:
+        return measure
+
+    def mean_of_outputs(label: np.ndarray, probability: np.ndarray) -> float:
+        is_scored = rows_by_output(label, config).any(axis=0)
+        values = np.array(list(output_values(measure, label, probability, config).values()))
+        return float(values[is_scored].mean())
+
+    return mean_of_outputs
+
+
+def output_values(measure: Measure, label: np.ndarray, probability: np.ndarray, config: Config) -> dict[str, float]:
+    """A metric of each output alone, on the rows that it is scored on; nan where there are none.
+
+    Args:
+        label, probability: (n_clips, n_outputs).
+    """
+    values, rows = {}, rows_by_output(label, config)
+    for place, output in enumerate(config.outputs):
+        kept = rows[:, place]
+        values[output] = measure(label[kept, place], probability[kept, place]) if kept.any() else float("nan")
+    return values
 
 
 def auc_with_interval(
@@ -101,7 +139,7 @@ def auc_with_interval(
     return float(auc), float(max(auc - spread, 0.0)), float(min(auc + spread, 1.0))
 
 
-def slice_aucs(table: pd.DataFrame, by: str, outputs: Sequence[str]) -> pd.DataFrame:
+def slice_aucs(table: pd.DataFrame, by: str, config: Config) -> pd.DataFrame:
     """AUC of each output within each slice, with its interval by drawing groups.
 
     Args:
@@ -113,21 +151,32 @@ def slice_aucs(table: pd.DataFrame, by: str, outputs: Sequence[str]) -> pd.DataF
     """
     rows = []
     for value, part in table.groupby(by, observed=True):
-        for name in outputs:
-            measured = auc_with_interval(part[f"label_{name}"], part[f"probability_{name}"], part["first_group"])
-            rows.append((str(value), name, len(part), *measured))
+        for name in config.outputs:
+            scored = rows_of_output(part, name, config)
+            measured = auc_with_interval(scored[f"label_{name}"], scored[f"probability_{name}"], scored["first_group"])
+            rows.append((str(value), name, len(scored), *measured))
     columns = ["slice", "output", "n", "auc", "low", "high"]
     return pd.DataFrame(rows, columns=columns).dropna(subset="auc", ignore_index=True)
 
 
+def rows_of_output(table: pd.DataFrame, output: str, config: Config) -> pd.DataFrame:
+    """The rows of a table with label_<output> that an output is scored on."""
+    where = condition_of(output, config)
+    return table[table[f"label_{where}"] == 1] if where else table
+
+
 def pair_aucs(
-    state: pd.Series, probability: np.ndarray, outputs: Sequence[str], groups: ArrayLike | None = None
+    state: pd.Series,
+    probability: np.ndarray,
+    sides: Mapping[str, Mapping[str, bool]],
+    groups: ArrayLike | None = None,
 ) -> pd.DataFrame:
     """AUC between two states by the output that should tell them apart: what the score is lost on.
 
     Args:
         state: (n_clips,) classes heard, joined by ``+``, or ``none``.
         probability: (n_clips, n_outputs).
+        sides: of `tasks.sides_of_states`, the outputs in the order of the columns.
         groups: (n_clips,) what errs together; each clip by itself if None.
 
     Returns:
@@ -136,10 +185,10 @@ def pair_aucs(
     """
     groups = np.arange(len(state)) if groups is None else np.asarray(groups)
     count, rows = state.value_counts(), []
-    for place, output in enumerate(outputs):
-        holds = {name: output in name.split("+") for name in sorted(count.index)}
+    for place, (output, of_states) in enumerate(sides.items()):
+        holds = {name: of_states[name] for name in sorted(count.index) if name in of_states}
         n_holding = sum(count[name] for name in holds if holds[name])
-        n_pairs = n_holding * (len(state) - n_holding)
+        n_pairs = n_holding * (sum(count[name] for name in holds) - n_holding)
         for positive, negative in product(holds, holds):
             if holds[positive] > holds[negative]:
                 pair = state.isin([positive, negative]).to_numpy()
@@ -149,7 +198,7 @@ def pair_aucs(
     return pd.DataFrame(rows, columns=["output", "state", "against", "auc", "low", "high", "n", "lost"])
 
 
-def voice_aucs(voices: pd.DataFrame, oof: pd.DataFrame, by: str, output: str) -> pd.DataFrame:
+def voice_aucs(voices: pd.DataFrame, oof: pd.DataFrame, by: str, output: str, config: Config) -> pd.DataFrame:
     """How well scenes with a voice of `output` of each kind stand out from all scenes without such a voice.
 
     Args:
@@ -163,10 +212,11 @@ def voice_aucs(voices: pd.DataFrame, oof: pd.DataFrame, by: str, output: str) ->
     """
     unit = "scene" if by == "group" else "group"
     first = voices.drop_duplicates("scene").set_index("scene", drop=False)[unit]
-    table = oof.set_index("scene", drop=False)
+    table = rows_of_output(oof, output, config).set_index("scene", drop=False)
     table = table.assign(unit=first.reindex(table.index).fillna(table["scene"]), score=table[f"probability_{output}"])
     negatives, rows = table.loc[table[f"label_{output}"] == 0, ["score", "unit"]], {}
-    for kind, part in voices[voices["label"] == output].drop_duplicates(["scene", by]).groupby(by):
+    heard = voices[voices["label"].isin(classes_of(output, config)) & voices["scene"].isin(table.index)]
+    for kind, part in heard.drop_duplicates(["scene", by]).groupby(by):
         score = table["score"][part["scene"]]
         auc, low, high = auc_with_interval(
             np.repeat([1, 0], [len(score), len(negatives)]),

@@ -157,14 +157,15 @@ def _of_one_fold(predictor: Predictor, arrays: dict[str, np.ndarray]) -> np.ndar
 
 
 def find_reference(predictor: Predictor) -> Reference:
-    """The run's test clips, or its scenes where there are few of them.
+    """The run's test clips, or its scenes if there are few of them or they are files longer than a clip.
 
     Raises:
         ArtifactError: the run is not finished.
     """
     audit = read_table(predictor.paths.stage("prepare") / "audit.csv", CLIP_TEXT)
     is_test = audit["split"] == "test"
-    if (is_test & (audit["error"] == "")).sum() >= MIN_TEST:
+    n_test = (is_test & (audit["error"] == "")).sum()
+    if n_test >= MIN_TEST and not predictor.config.files.n_files:
         return Reference("test", _test(predictor, audit[is_test]))
     return Reference("scenes", _scenes(predictor, audit[audit["split"] == "train"]))
 

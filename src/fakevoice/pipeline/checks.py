@@ -58,7 +58,7 @@ def check_plugins(config: Config) -> dict[str, tuple[int, ...]]:
     for kind, names in (("noises", config.scenes.noises), ("vocoders", config.scenes.vocoders)):
         for name in names:
             plugins.load(kind, name)
-    for name in (*config.scenes.codecs, *filter(None, [config.scenes.container])):
+    for name in (*config.scenes.codecs, *config.scenes.resynthesis_codecs, *filter(None, [config.scenes.container])):
         check_codec(name)
     _check_metrics(config)
     try:
@@ -74,6 +74,10 @@ def check_plugins(config: Config) -> dict[str, tuple[int, ...]]:
 def _check_metrics(config: Config) -> None:
     """Compute every metric on a few clips; each output holds in some of them."""
     names = (config.metric, *config.measures, *config.epoch_measures)
+    for name in names:
+        outputs = getattr(plugins.load("metrics", name), "OUTPUTS", None)
+        if outputs and list(outputs) != config.outputs:
+            raise ConfigError(f"{name} is a score of the answers {', '.join(outputs)}: give `answers` in this order")
     n_outputs = len(config.outputs)
     label = np.eye(n_outputs) if n_outputs > 1 else np.array([[0.0], [1.0]])
     measure_all(names, np.concatenate([label, label]), np.full((2 * len(label), n_outputs), 0.5 / n_outputs), config)

@@ -6,13 +6,13 @@ them. A killed run continues at the first missing shard.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from fakevoice.audio.preprocess import read_or_silence
+from fakevoice.audio.preprocess import fitted, read_or_silence
 from fakevoice.core import artifacts, code_hash
 from fakevoice.core.config import Config, digest
 from fakevoice.core.errors import ConfigError
@@ -22,9 +22,10 @@ from fakevoice.features.extract import POOLED, extract_on, pooled_names
 from fakevoice.features.store import shard_name, write_manifest
 from fakevoice.parallel.pool import run_parallel
 from fakevoice.scenes.noise_bank import NoiseBank
-from fakevoice.scenes.render import render_all
+from fakevoice.scenes.render import render, render_all
 
 CLIPS_AT_ONCE = 32
+SCENES, FILES = "scenes", "files"  # splits that are rendered; others are read
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,9 @@ class Sources:
     """What clips and scenes are made from.
 
     Attributes:
-        splits: split → table; ``scenes`` holds the scene table, others clip tables with id and path.
-        voices: the voice table of the scenes.
+        splits: split → table; ``scenes`` holds the scene table, ``files`` the windows of simulated files, others clip
+            tables with id and path, a row per window.
+        voices: the voice table of the scenes and files.
         sounds: the training clips.
         bank: folder of the mined noises.
         given: pooled statistics by clip id, where the competition gives them instead of sound; else without columns.
@@ -76,6 +78,9 @@ def feature_folders(cache: Path, config: Config, inputs: dict[str, str]) -> dict
     rendering = code_hash.digest_of(["pipeline.feature_shards"], rendering_only)
     common = [inputs, rendering, config.seed, config.sample_rate_hz, config.clip_duration_s, config.shard_size]
     common += [config.preprocessing.model_dump(), config.scenes.model_dump(), config.spectrogram.model_dump()]
+    if config.files.n_files:
+        code = code_hash.digest_of(["pipeline.long_files"], rendering_only)
+        common.append([config.files.hop_s, config.files.duration_s, code])
     own: dict[str, list] = {}
     for name, args in config.features.items():
         own[name] = [args, *_code_and_weights(name, args, named)]
@@ -142,11 +147,11 @@ def _missing_shards(split: str, folders: dict[str, Path], sources: Sources, conf
         targets = {feature: folder / name for feature, folder in folders.items() if not (folder / name).is_file()}
         if not targets:
             continue
-        if split == "scenes":
+        if split in (SCENES, FILES):
             voices = sources.voices[sources.voices["scene"].isin(rows["scene"])]
             clips, sounds = voices["clip"], sources.sounds.of(voices["clip"].unique().tolist())
         else:
-            paths = {clip: sources.raw / path for clip, path in zip(rows["id"], rows["path"], strict=True)}
+            paths = {path: sources.raw / path for path in rows["path"]}
             voices, clips, sounds = sources.voices.iloc[:0], rows["id"], ClipFiles(paths, config)
         given = sources.given.loc[clips].to_numpy(np.float32) if len(sources.given.columns) else None
         shards.append(_Shard(split, rows, voices, sounds, sources.bank, targets, config, given))
@@ -167,10 +172,24 @@ def _compute_shard(shard: _Shard) -> None:
 
 
 def _waveforms(shard: _Shard) -> Iterator[np.ndarray]:
-    if shard.split == "scenes":
+    if shard.split == FILES:
+        yield from _windows_of_files(shard)
+    elif shard.split == SCENES:
         bank = NoiseBank.load(shard.bank)
         yield from render_all(shard.rows, shard.voices, shard.sounds.read, bank, shard.config)
     else:
         silence = np.zeros(shard.config.n_samples, np.float32)
-        for path, error in zip(shard.sounds.paths.values(), shard.rows["error"], strict=True):
-            yield silence if error else read_or_silence(path, shard.config)[0]
+        for path, error in zip(shard.rows["path"], shard.rows["error"], strict=True):
+            yield silence if error else read_or_silence(shard.sounds.paths[path], shard.config)[0]
+
+
+def _windows_of_files(shard: _Shard) -> Iterator[np.ndarray]:
+    """The windows of simulated files, each of which is rendered once for windows that follow each other."""
+    bank, config = NoiseBank.load(shard.bank), shard.config
+    voices = {name: list(rows.itertuples()) for name, rows in shard.voices.groupby("scene")}
+    for name, windows in groupby(shard.rows.itertuples(), key=lambda row: row.scene):
+        rows = list(windows)
+        whole = config.model_copy(update={"clip_duration_s": rows[0].duration_s})
+        waveform = render(rows[0], voices.get(name, ()), shard.sounds.read, bank, whole)
+        for row in rows:
+            yield fitted(waveform[row.start : row.end], config)

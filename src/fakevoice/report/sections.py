@@ -13,6 +13,7 @@ import pandas as pd
 from fakevoice.core import plugins
 from fakevoice.core.artifacts import read_json
 from fakevoice.core.config import digest
+from fakevoice.core.tasks import rows_by_output
 from fakevoice.metrics.slices import label_and_probability, reliability
 from fakevoice.report import charts
 from fakevoice.report import curves as report_curves
@@ -100,6 +101,8 @@ def scores(material: Material) -> Section:
     ]
     if "test" in tables:
         blocks.append(Table(say("scores.test"), tables["test"], "all"))
+    if "by_duration" in tables:
+        blocks.append(Table(say("scores.by_duration"), tables["by_duration"], "all"))
     if "published" in tables:
         source = material.config.published.source
         blocks.append(Table(say("scores.published", source=source), tables["published"], folded=True))
@@ -133,7 +136,11 @@ def calibration(material: Material) -> Section:
     config, scenes = material.config, material.scenes
     label, after = label_and_probability(scenes, config.outputs)
     before = report_tables.plain_average(scenes, material.members, config)
-    columns = {name: (label[:, i], before[:, i], after[:, i]) for i, name in enumerate(config.outputs)}
+    rows = rows_by_output(label, config)
+    columns = {
+        name: (label[rows[:, i], i], before[rows[:, i], i], after[rows[:, i], i])
+        for i, name in enumerate(config.outputs)
+    }
     if config.task == "multiclass":
         columns = {"all classes": (label.ravel(), before.ravel(), after.ravel())}
     measure, blocks, rows = plugins.load("metrics", "ece").measure, [], []

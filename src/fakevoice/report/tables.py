@@ -15,12 +15,19 @@ from fakevoice.core.artifacts import read_json
 from fakevoice.core.config import Config
 from fakevoice.core.random import Stream, generator
 from fakevoice.core.tables import read_table
-from fakevoice.core.tasks import logit_column, normalise
+from fakevoice.core.tasks import logit_column, normalise, outputs_of, rows_by_output, sides_of_states
 from fakevoice.ensemble.evaluate import scored_rows
 from fakevoice.features.extract import POOLED, pooled_names
 from fakevoice.features.store import CachedFeature
 from fakevoice.metrics.checks import decisions
-from fakevoice.metrics.slices import label_and_probability, pair_aucs, slice_aucs, slice_scores, voice_aucs
+from fakevoice.metrics.slices import (
+    label_and_probability,
+    pair_aucs,
+    rows_of_output,
+    slice_aucs,
+    slice_scores,
+    voice_aucs,
+)
 from fakevoice.pipeline.runner import STAGES
 from fakevoice.pipeline.submission import LOG_COLUMNS
 
@@ -99,7 +106,8 @@ def curves(scenes: pd.DataFrame, members: list[str], config: Config) -> dict[str
         scenes: with the columns of `logit_column`, label_<output> and probability_<output>.
         members: without the ensemble.
     """
-    labels = {output: scenes[f"label_{output}"] for output in config.outputs}
+    rows = {output: rows_of_output(scenes, output, config) for output in config.outputs}
+    labels = {output: scored[f"label_{output}"] for output, scored in rows.items()}
     labels = {output: label for output, label in labels.items() if label.nunique() > 1}
     if config.task == "multiclass":
         lines = {name: operating_points(label, scenes[f"probability_{name}"]) for name, label in labels.items()}
@@ -107,8 +115,8 @@ def curves(scenes: pd.DataFrame, members: list[str], config: Config) -> dict[str
     found = {}
     for output, label in labels.items():
         index = config.outputs.index(output)
-        scores = {member: scenes[logit_column(member, index)] for member in members}
-        scores[ENSEMBLE] = scenes[f"probability_{output}"]
+        scores = {member: rows[output][logit_column(member, index)] for member in members}
+        scores[ENSEMBLE] = rows[output][f"probability_{output}"]
         found[output] = {name: operating_points(label, score) for name, score in scores.items()}
     return found
 
@@ -139,9 +147,10 @@ def confusion(scenes: pd.DataFrame, config: Config) -> pd.DataFrame:
     truths = sorted(set(scenes["state"]), key=lambda name: (name != "none", name.count("+"), name))
     if config.task != "multilabel":
         truths = [name for name in config.classes if name in truths]
-    spelled = {frozenset(name.split("+")): name for name in sorted(truths, key=len, reverse=True)}
+    spelled = {frozenset(outputs_of(name, config)): name for name in sorted(truths, key=len, reverse=True)}
     rest = config.classes[1] if config.task == "binary" else "none"
     decided = decisions(probability, config.task == "multiclass")
+    decided &= rows_by_output(decided, config)  # an output that depends on another one is not told without it
     heard = [[name for name, is_told in zip(config.outputs, row, strict=True) if is_told] for row in decided]
     told = pd.Series([spelled.get(frozenset(row), "+".join(row)) or rest for row in heard], scenes.index)
     counts = pd.crosstab(scenes["state"], told).reindex(truths)
@@ -173,7 +182,7 @@ def condition_aucs(scenes: pd.DataFrame, config: Config) -> dict[str, pd.DataFra
     found = {}
     for condition in CONDITIONS:
         compared = scenes if condition == "fold" else scenes[scenes["n_voices"] > 0]
-        table = slice_aucs(compared, condition, config.outputs)
+        table = slice_aucs(compared, condition, config)
         if table["slice"].nunique() > 1:
             found[condition] = table.assign(all=table["output"].map(_areas(compared, config)))
     return found
@@ -187,7 +196,9 @@ def vocoder_aucs(run: Run) -> dict[str, pd.DataFrame]:
     """The same of each output by what resynthesised its voices, over the scenes as they were simulated."""
     if not run.config.scenes.states:
         return {}
-    tables = [voice_aucs(run.voices, run.oof, "vocoder", name).assign(output=name) for name in run.config.outputs]
+    tables = [
+        voice_aucs(run.voices, run.oof, "vocoder", name, run.config).assign(output=name) for name in run.config.outputs
+    ]
     table = pd.concat(tables).rename_axis("slice").reset_index().dropna(subset="auc", ignore_index=True)
     table["all"] = table["output"].map(_areas(run.oof, run.config))
     return {"vocoder": table[["slice", "output", "n", "auc", "low", "high", "all"]]} if len(table) else {}
@@ -203,7 +214,8 @@ def state_scores(scenes: pd.DataFrame, config: Config) -> pd.DataFrame:
 def costly_pairs(scenes: pd.DataFrame, config: Config) -> pd.DataFrame:
     """The pairs of states on which the AUC is lost, the costliest first; see `pair_aucs`."""
     _, probability = label_and_probability(scenes, config.outputs)
-    pairs = pair_aucs(scenes["state"], probability, config.outputs, scenes["first_group"])
+    sides = sides_of_states(scenes["state"].unique(), config)
+    pairs = pair_aucs(scenes["state"], probability, sides, scenes["first_group"])
     return pairs.nlargest(MAX_PAIRS, "lost").reset_index(drop=True)
 
 

@@ -5,13 +5,14 @@ piece of recording in it. `rendering` turns rows into sound, always the same. Wh
 needs no mixing, a scene is a clip alone.
 """
 
+import copy
 from collections import defaultdict
 
 import numpy as np
 import pandas as pd
 
 from fakevoice.audio.channel import CODECS, EQUALIZER_DB
-from fakevoice.audio.synthesis.noise_shapes import MINED
+from fakevoice.audio.synthesis.noise_shapes import RECORDED_KINDS
 from fakevoice.core import plugins
 from fakevoice.core.config import Config
 from fakevoice.core.config_sections import Scenes
@@ -95,6 +96,28 @@ def draw_scenes(
     return pd.DataFrame(scenes, columns=SCENE_COLUMNS), pd.DataFrame(voices, columns=VOICE_COLUMNS)
 
 
+def draw_files(clips: pd.DataFrame, noise_table: pd.DataFrame, config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Draw `files.n_files` long scenes, as `draw_scenes` does; each has a duration of its own.
+
+    Returns:
+        The scene table with a column duration_s, and the voice table.
+    """
+    pools = {fold: _FoldPool(part, noise_table, config) for fold, part in clips.groupby("fold")}
+    files, voices = [], []
+    states, priors = list(config.scenes.states), list(config.scenes.states.values())
+    shortest_s, longest_s = config.files.duration_s
+    for index in track(range(config.files.n_files), config.files.n_files, "files", "files"):
+        rng = generator(Stream.FILE, config.seed, index)
+        fold = index % config.folds.n_folds
+        duration_s = round(shortest_s * (longest_s / shortest_s) ** rng.random(), 2)
+        pool = pools[fold].of_duration(duration_s)
+        file, its_voices = pool.draw(f"F{index:06d}", str(rng.choice(states, p=priors)), rng)
+        # rendered by seeds that no scene has
+        files.append({**file, "fold": fold, "seed": config.scenes.n_scenes + index, "duration_s": duration_s})
+        voices.extend(its_voices)
+    return pd.DataFrame(files, columns=[*SCENE_COLUMNS, "duration_s"]), pd.DataFrame(voices, columns=VOICE_COLUMNS)
+
+
 def _maybe(rng: np.random.Generator, probability: float, value, otherwise):
     return value() if rng.random() < probability else otherwise
 
@@ -118,14 +141,22 @@ class _FoldPool:
             )
         own = noise_table[noise_table["fold"] == self.fold]
         self.noises = {kind: part["segment"].to_numpy() for kind, part in own.groupby("kind")}
-        self.made = sorted(self.noises.keys() - {MINED})
-        self.vocoders = plugins.chosen("vocoders", self.settings.vocoders)
+        self.made = sorted(self.noises.keys() - set(RECORDED_KINDS))
+        self.copiers = [*plugins.chosen("vocoders", self.settings.vocoders), *self.settings.resynthesis_codecs]
         self.codecs = self.settings.codecs or sorted(CODECS)
+
+    def of_duration(self, duration_s: float) -> "_FoldPool":
+        """The same pool for scenes of another duration."""
+        other = copy.copy(self)
+        other.clip_duration_s = duration_s
+        return other
 
     def draw(self, scene: str, state: str, rng: np.random.Generator) -> tuple[dict, list[dict]]:
         law = self.settings
         labels = [] if state == "none" else state.split("+")
-        voices = [row for slot, label in enumerate(labels) for row in self._voice(scene, slot, label, rng)]
+        voices = []
+        for slot, (label, span) in enumerate(zip(labels, self._spans(len(labels), rng), strict=True)):
+            voices += self._voice(scene, slot, label, span, rng)
         quiet = labels and rng.random() < law.no_noise_probability
         row = {
             "scene": scene,
@@ -145,22 +176,41 @@ class _FoldPool:
         }
         return row, voices
 
+    def _spans(self, n_voices: int, rng: np.random.Generator) -> list[tuple[float, float] | None]:
+        """Start and duration in seconds of voices that follow each other; None for a voice that is free."""
+        probability = self.settings.sequence_probability
+        if n_voices < 2 or not probability or rng.random() >= probability:
+            return [None] * n_voices
+        share = rng.uniform(1.0, 3.0, n_voices)  # no part is shorter than a third of another one
+        ends = self.clip_duration_s * np.cumsum(share) / share.sum()
+        starts = [0.0, *ends[:-1]]
+        return [(starts[place], ends[place] - starts[place]) for place in rng.permutation(n_voices)]
+
     def _noise(self, rng: np.random.Generator) -> str:
-        is_mined = MINED in self.noises and (not self.made or rng.random() < self.settings.mined_noise_probability)
-        kind = MINED if is_mined else str(rng.choice(self.made))
+        recorded = [kind for kind in RECORDED_KINDS if kind in self.noises]
+        is_recorded = recorded and (not self.made or rng.random() < self.settings.mined_noise_probability)
+        kinds = recorded if is_recorded else self.made
+        kind = kinds[0] if is_recorded and len(kinds) == 1 else str(rng.choice(kinds))
         return f"{kind}:{rng.choice(self.noises[kind])}"
 
-    def _voice(self, scene: str, slot: int, label: str, rng: np.random.Generator) -> list[dict]:
+    def _voice(
+        self, scene: str, slot: int, label: str, span: tuple[float, float] | None, rng: np.random.Generator
+    ) -> list[dict]:
         law = self.settings
-        copied = label == law.resynthesis_label and rng.random() < law.resynthesis_probability
-        duration_s = rng.uniform(min(MIN_VOICE_S, self.clip_duration_s), self.clip_duration_s)
+        sources = [source for source, of_copies in law.resynthesis.items() if of_copies == label]
+        copied = bool(sources) and rng.random() < law.resynthesis_probability
+        source = sources[rng.integers(len(sources)) if len(sources) > 1 else 0] if copied else label
+        if span:
+            offset_s, duration_s = span
+        else:
+            duration_s = rng.uniform(min(MIN_VOICE_S, self.clip_duration_s), self.clip_duration_s)
         shared = {
             "scene": scene,
             "slot": slot,
             "label": label,
-            "vocoder": str(rng.choice(self.vocoders)) if copied else "",
+            "vocoder": str(rng.choice(self.copiers)) if copied else "",
             "gain_db": round(rng.uniform(*VOICE_GAIN_DB), 2),
-            "offset_s": round(rng.uniform(0.0, self.clip_duration_s - duration_s), 3),
+            "offset_s": round(offset_s if span else rng.uniform(0.0, self.clip_duration_s - duration_s), 3),
             "duration_s": round(duration_s, 3),
             "start": round(rng.random(), 4),
             "rt60_s": round(_maybe(rng, law.room_probability, lambda: rng.uniform(*RT60_S), 0.0), 3),
@@ -170,7 +220,7 @@ class _FoldPool:
             ),
             "low_cut_hz": round(_maybe(rng, 0.3, lambda: rng.uniform(50.0, 300.0), 0.0)),
         }
-        pieces = self._recordings(law.resynthesis_source if copied else label, duration_s, rng)
+        pieces = self._recordings(source, duration_s, rng)
         return [{**shared, "part": part, "clip": clip, "group": group} for part, (clip, group, _) in enumerate(pieces)]
 
     def _recordings(self, label: str, duration_s: float, rng: np.random.Generator) -> list[tuple[str, str, float]]:

@@ -1,6 +1,7 @@
 """Noise bank: background noises for scenes, each used in the scenes of a single fold.
 
-Noises are generated (`generated_noises`) or mined: segments of unlabeled clips in which no pitch is detected.
+Noises are generated (`generated_noises`), recorded (segments of noise files) or mined: segments of unlabeled clips in
+which no pitch is detected.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import pandas as pd
 from fakevoice.audio.channel import rms
 from fakevoice.audio.read import read_audio
 from fakevoice.audio.spectrum import power_spectrogram
-from fakevoice.audio.synthesis.noise_shapes import MINED
+from fakevoice.audio.synthesis.noise_shapes import MINED, RECORDED
 from fakevoice.audio.voicing import cepstral_peak
 from fakevoice.core import artifacts
 from fakevoice.core.errors import AudioError
@@ -25,6 +26,7 @@ SEGMENT_S = 1.5
 MAX_PEAK_DB = 1.0  # white noise stays below 0.7, voiced speech rises above 2, faint voices lie between
 MIN_RMS = 1e-3
 MAX_SEGMENTS_PER_CLIP = 3
+RECORDED_S, LEAST_RECORDED_S = 8.0, 1.0  # longest segment of a noise file, and shortest one after the first
 CHUNK = 16  # clips per task of a worker
 NAME, COLUMNS = "noise_bank", ["segment", "kind", "clip", "start_s", "n_samples", "fold"]
 Found = tuple[str, str, float, int, np.ndarray]  # kind, clip, start_s, fold, sound
@@ -43,7 +45,8 @@ class NoiseBank:
     """Noises of RMS 1, read by number; their sound may stay on the disk.
 
     Attributes:
-        table: segment (0, 1, ...), kind ("mined", or the plug-in), clip (where mined), start_s, n_samples, fold.
+        table: segment (0, 1, ...), kind ("mined", "recorded", or the plug-in), clip (of those two), start_s, n_samples,
+            fold.
         samples: all noises one after the other, (sum of n_samples,) float16: rounding lies 70 dB below them.
     """
 
@@ -104,6 +107,39 @@ def mine_noises(clips: pd.DataFrame, folder: Path, sample_rate_hz: int, n_folds:
         for start_s, segment in its_own
     ]
     return NoiseBank.join(segments)
+
+
+def recorded_noises(clips: pd.DataFrame, folder: Path, sample_rate_hz: int, n_folds: int) -> NoiseBank:
+    """Segments of noise files; all files of a source are in one fold.
+
+    Args:
+        clips: id, path and group of the noise files.
+        folder: that paths are relative to.
+    """
+    searches = [_Search(c, folder / p, sample_rate_hz) for c, p in zip(clips["id"], clips["path"], strict=True)]
+    folds = noise_folds(clips["group"].nunique(), n_folds)[pd.factorize(clips["group"])[0]].tolist()
+    found = run_parallel(_segments, searches, "scenes: reading noise", "files")
+    noises = [
+        (RECORDED, search.clip, start_s, fold, segment)
+        for search, fold, segments in zip(searches, folds, found, strict=True)
+        for start_s, segment in segments
+    ]
+    return NoiseBank.join(noises)
+
+
+def _segments(search: _Search) -> list[tuple[float, np.ndarray]]:
+    """The first parts of a noise file that are not silent, each of RMS 1."""
+    rate = search.sample_rate_hz
+    waveform = read_audio(search.path, rate).waveform
+    width = round(RECORDED_S * rate)
+    found: list[tuple[float, np.ndarray]] = []
+    for start in range(0, len(waveform), width):
+        part = waveform[start : start + width]
+        level = rms(part)
+        is_long_enough = start == 0 or len(part) >= LEAST_RECORDED_S * rate
+        if is_long_enough and level > MIN_RMS:
+            found.append((start / rate, part / level))
+    return found[:MAX_SEGMENTS_PER_CLIP]
 
 
 def _all_voiceless(searches: list[_Search]) -> list[list[tuple[float, np.ndarray]]]:

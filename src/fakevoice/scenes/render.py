@@ -7,13 +7,14 @@ import pandas as pd
 
 from fakevoice.audio import channel
 from fakevoice.audio.preprocess import fitted, trim
-from fakevoice.audio.synthesis.noise_shapes import MINED
+from fakevoice.audio.synthesis.noise_shapes import RECORDED_KINDS
 from fakevoice.core import plugins
 from fakevoice.core.config import Config
 from fakevoice.core.random import Stream, generator
 from fakevoice.scenes.noise_bank import NoiseBank, extend_noise
 
 TRIM_DB, FADE_S = 40.0, 0.01
+CODEC_LEVEL = 0.1  # RMS at which a copy is encoded, so that peaks are not clipped
 CONTAINER_QUALITY = 0.4  # what libsndfile and ffmpeg take where nobody says otherwise
 Reader = Callable[[str], np.ndarray]
 
@@ -66,7 +67,9 @@ def _voice(recordings: list[np.ndarray], row, config: Config, rng: np.random.Gen
     voice = np.concatenate(pieces)
     start = round(row.start * max(0, len(voice) - n_samples))
     voice = _faded(voice[start : start + n_samples], rate)
-    if row.vocoder:
+    if row.vocoder in channel.CODECS:
+        voice = channel.transcode(voice * np.float32(CODEC_LEVEL), rate, row.vocoder, rng.uniform(0.0, 0.6))
+    elif row.vocoder:
         voice = plugins.load("vocoders", row.vocoder).resynthesize(voice, rate, rng)
     gains = []
     if row.equalizer_db:
@@ -110,7 +113,7 @@ def _noise(name: str, band_limit_hz: float, bank: NoiseBank, config: Config, rng
     """A noise of the bank by kind and number, as long as a scene: (n_samples,) float32 of RMS 1 or nearly so."""
     kind, segment = name.split(":")
     recorded, gains = bank[int(segment)], []
-    if kind == MINED:
+    if kind in RECORDED_KINDS or len(recorded) < config.n_samples:
         noise = extend_noise(recorded, config.n_samples, config.sample_rate_hz, rng)
     else:
         start = rng.integers(len(recorded) - config.n_samples + 1)

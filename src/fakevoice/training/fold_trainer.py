@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from scipy.special import expit
 
-from fakevoice.core import artifacts, plugins
+from fakevoice.core import artifacts
 from fakevoice.core.artifacts import write_text
 from fakevoice.core.config import Config
 from fakevoice.core.config_sections import Network
@@ -31,6 +31,7 @@ from fakevoice.core.tasks import head_states, membership, normalise, one_output_
 from fakevoice.core.third_party import ready_torchvision
 from fakevoice.data.leakage import hide_labels, refuse_hidden_labels
 from fakevoice.features.store import CachedFeature
+from fakevoice.metrics.slices import measure_for
 from fakevoice.parallel import torchrun
 from fakevoice.training import tensorboard as curves
 from fakevoice.training.batches import (
@@ -203,7 +204,7 @@ def _held_out_measures(job: FoldJob, network: TrainedNetwork, data: _Data, epoch
     label = label @ membership(states, config.outputs) if states else label
     probability = normalise(expit(logits), config.task)
     curves.write_held_out(board, epoch, label, probability, config.outputs)
-    return {name: plugins.load("metrics", name).measure(label, probability) for name in config.epoch_measures}
+    return {name: measure_for(name, config)(label, probability) for name in config.epoch_measures}
 
 
 def _watched(rows: np.ndarray, seed: int) -> np.ndarray:

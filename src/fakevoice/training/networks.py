@@ -49,7 +49,9 @@ class TrainedNetwork:
         return logits if self.membership is None else label_log_odds(logits, self.membership)
 
 
-def label_log_odds(logits: torch.Tensor, membership: torch.Tensor) -> torch.Tensor:
+def label_log_odds(
+    logits: torch.Tensor, membership: torch.Tensor, possible: torch.Tensor | None = None
+) -> torch.Tensor:
     """Log-odds of each output: all states that hold it against all others.
 
     Sums are taken of logarithms, so that no probability rounds to 0 or 1; the softmax's denominator cancels.
@@ -57,13 +59,15 @@ def label_log_odds(logits: torch.Tensor, membership: torch.Tensor) -> torch.Tens
     Args:
         logits: (batch, n_states) float32.
         membership: (n_states, n_outputs) bool; each output in some states, but not in all.
+        possible: (n_states, n_outputs) bool, the states that count for each output; all if None.
 
     Returns:
         (batch, n_outputs) float32.
     """
     each = logits[:, :, None]  # (batch, n_states, 1) beside (n_states, n_outputs)
-    heard = each.masked_fill(~membership, -torch.inf).logsumexp(dim=1)
-    return heard - each.masked_fill(membership, -torch.inf).logsumexp(dim=1)
+    possible = torch.ones_like(membership) if possible is None else possible
+    heard = each.masked_fill(~(membership & possible), -torch.inf).logsumexp(dim=1)
+    return heard - each.masked_fill(membership | ~possible, -torch.inf).logsumexp(dim=1)
 
 
 def state_membership(states: list[str], outputs: list[str], device: torch.device) -> torch.Tensor | None:

@@ -68,6 +68,13 @@ def deep_voice_folder(folder) -> None:
     (folder / "DATASET-balanced.csv").write_text("\n".join([",".join([*names, "label"]), *rows]) + "\n")
 
 
+def pool_folders(folder) -> None:
+    pools = ["voice/real/ann", "voice/fake/gan", "music/real/band", "music/fake/gan", "noise/street", "test"]
+    for seed, name in enumerate(pools):
+        recording(folder / name / f"{seed}.wav", seed)
+    (folder / "truth.csv").write_text("id,label,channel\n5,voice_real,telephone\n")
+
+
 EXAMPLES = {
     "asvspoof2019_la": asvspoof_folder,
     "dacon": dacon_folder,
@@ -77,6 +84,8 @@ EXAMPLES = {
     "emotion": emotion_folder,
     "folders": class_folders,
     "length_bias": class_folders,
+    "pools": pool_folders,
+    "pools_demo": pool_folders,
 }
 
 
@@ -123,7 +132,7 @@ def test_tables_are_text_and_fit_each_other(name, tmp_path):
     clips, template = adapter.read(tmp_path, classes=classes), adapter.template(tmp_path, classes=classes)
     assert list(clips.columns) == COLUMNS
     assert all(pd.api.types.is_string_dtype(clips[column]) and clips[column].notna().all() for column in COLUMNS)
-    assert set(clips["split"]) <= {"train", "test", "unlabeled"}
+    assert set(clips["split"]) <= {"train", "test", "unlabeled", "noise"}
     assert set(clips.loc[clips["split"] == "train", "label"]) == set(classes)
     assert (clips.loc[clips["split"] != "train", "label"] == "").all()
     assert all(split_part(tmp_path / path)[0].is_file() for path in clips["path"])

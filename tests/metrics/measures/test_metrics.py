@@ -8,7 +8,7 @@ from scipy.special import expit, softmax
 from fakevoice.core.errors import FakevoiceError
 from fakevoice.core.plugins import load, names
 
-METRICS = names("metrics")
+METRICS = [name for name in names("metrics") if not hasattr(load("metrics", name), "OUTPUTS")]
 RANKING = ["auc", "eer"]
 
 

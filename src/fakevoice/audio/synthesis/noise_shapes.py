@@ -6,7 +6,8 @@ import numpy as np
 import scipy.fft
 import scipy.signal
 
-MINED = "mined"  # the kind of every noise that no plug-in has made
+MINED, RECORDED = "mined", "recorded"  # kinds of noises of unlabeled clips and of noise files
+RECORDED_KINDS = (MINED, RECORDED)  # all others are made by the plug-in of that name
 
 
 def shaped_noise(

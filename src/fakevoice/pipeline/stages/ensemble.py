@@ -5,8 +5,8 @@ from pathlib import Path
 from fakevoice.core.config import Config
 from fakevoice.core.paths import Paths
 
-AFTER = ("folds", "scenes", "train", "stack")
-READS = ("seed", "task", "classes", "metric", "measures", "networks", "ensemble")
+AFTER = ("folds", "scenes", "features", "train", "stack")
+READS = ("seed", "task", "classes", "answers", "metric", "measures", "networks", "ensemble", "files")
 
 
 def run(config: Config, paths: Paths) -> list[Path]:

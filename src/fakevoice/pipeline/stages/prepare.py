@@ -9,7 +9,7 @@ from fakevoice.core.download import download, downloaded
 from fakevoice.core.paths import Paths, data_url
 
 AFTER = ()
-READS = ("competition", "dataset", "classes", "sample_rate_hz", "on_error")
+READS = ("competition", "dataset", "classes", "answers", "sample_rate_hz", "on_error")
 
 
 def inputs(config: Config, paths: Paths) -> dict[str, str]:

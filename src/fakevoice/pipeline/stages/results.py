@@ -12,6 +12,7 @@ READS = (
     "experiment",
     "task",
     "classes",
+    "answers",
     "metric",
     "measures",
     "epoch_measures",

@@ -6,7 +6,7 @@ from fakevoice.core.config import Config
 from fakevoice.core.paths import Paths
 
 AFTER = ("scenes", "features", "train")
-READS = ("seed", "task", "classes", "folds", "pooled", "statistics", "networks", "stacker")
+READS = ("seed", "task", "classes", "answers", "folds", "pooled", "statistics", "networks", "stacker")
 
 
 def run(config: Config, paths: Paths) -> list[Path]:

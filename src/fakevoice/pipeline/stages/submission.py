@@ -6,7 +6,7 @@ from fakevoice.core.config import Config
 from fakevoice.core.paths import Paths
 
 AFTER = ("prepare", "ensemble")
-READS = ("competition", "classes", "task")
+READS = ("competition", "classes", "answers", "task")
 
 
 def run(config: Config, paths: Paths) -> list[Path]:

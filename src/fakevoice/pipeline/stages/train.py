@@ -8,7 +8,7 @@ from fakevoice.core.paths import Paths
 
 AFTER = ("scenes", "features")
 PRETRAINED = {"checkpoint", "weights"}  # arguments of models that name published weights
-READS = ("seed", "task", "classes", "folds", "networks", "epoch_measures", "leak_auc")
+READS = ("seed", "task", "classes", "answers", "folds", "networks", "epoch_measures", "leak_auc")
 
 
 def inputs(config: Config, paths: Paths) -> dict[str, str | list]:
