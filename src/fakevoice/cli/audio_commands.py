@@ -43,18 +43,25 @@ def predict(options: Namespace) -> None:
 
         files = {source.id: source.path for source in sources}
         save_timeline(Path(options.plot), answers.timeline, files, predictor.config)
-    _tell(answers, out, predictor.config)
+    _tell(answers, sources.skipped, out, predictor.config)
 
 
-def _tell(answers: "Answers", out: Path, config: "Config") -> None:
+def _tell(answers: "Answers", skipped: list[str], out: Path, config: "Config") -> None:
+    from fakevoice.audio.messages import count_notes, count_reasons
+    from fakevoice.data.synthetic import synthetic_note
+    from fakevoice.inference.recordings import OUTSIDE
+
     outputs, table = config.outputs, answers.table
     if len(table) <= MOST_SHOWN:
         print(table.to_string(index=False, float_format="{:.3f}".format))
     print(f"{out}: {len(table)} rows. {', '.join(outputs)}: calibrated probability that it is heard; _low, _high: what")
     print("folds of the ensemble say alone; n_windows: how many were heard; note: why the numbers are worth less")
-    noted = (table["note"] != "").sum() - len(answers.unreadable)
-    if noted:
-        print(f"{noted} recordings lie outside of what training covered: see note", file=sys.stderr)
+    n_outside = table["note"].str.contains(OUTSIDE, regex=False).sum()
+    if n_outside:
+        print(f"{n_outside} recordings are outside of what training covered: see note", file=sys.stderr)
+    lines = [count_notes(answers.file_notes["note"]), count_reasons([*skipped, *answers.unreadable["reason"]])]
+    for line in filter(None, [*lines, synthetic_note(config)]):
+        print(line, file=sys.stderr)
     if len(answers.unreadable):
         from fakevoice.core.tables import write_table
 
@@ -82,8 +89,10 @@ def stream(options: Namespace) -> None:
 
 
 def monitor(options: Namespace) -> int | None:
-    """Hold clips that came in against the run, once or again and again."""
+    """Compare clips that came in with the run, once or repeatedly."""
+    from fakevoice.audio.messages import count_notes, count_reasons
     from fakevoice.core.paths import paths
+    from fakevoice.data.synthetic import synthetic_note
     from fakevoice.features.extract import pooled_names
     from fakevoice.inference.predictor import Predictor
     from fakevoice.monitor.clips import find_reference, list_clips, score_clips
@@ -104,6 +113,9 @@ def monitor(options: Namespace) -> int | None:
     findings = judge(reference, clips, len(unreadable), made_by.outputs, pooled_names(made_by))
     page = write_page(folder, findings, reference, clips, unreadable, made_by)
     print(f"{text(findings, made_by)}\n{page}")
+    lines = [count_notes(clips.table["note"]), count_reasons([*sources.skipped, *unreadable["reason"]])]
+    for line in filter(None, [*lines, synthetic_note(made_by)]):
+        print(line, file=sys.stderr)
     return EXIT_CODES[findings.verdict]
 
 
