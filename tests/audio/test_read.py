@@ -305,8 +305,8 @@ def test_a_file_of_such_a_name_is_a_file(tmp_path):
 
 
 def test_length(tmp_path):
-    assert measure_length(save(tmp_path / "a.wav", tone(1.5))) == (24_000, 16_000)
-    assert measure_length(save(tmp_path / "b.OGG", tone(0.5, 8000), 8000, format="OGG")) == (4_000, 8_000)
+    assert measure_length(save(tmp_path / "a.wav", tone(1.5)))[:2] == (24_000, 16_000)
+    assert measure_length(save(tmp_path / "b.OGG", tone(0.5, 8000), 8000, format="OGG"))[:2] == (4_000, 8_000)
     os.mkfifo(tmp_path / "pipe.wav")
     for path in (tmp_path / "none.wav", tmp_path / "pipe.wav", written(tmp_path / "c.wav", b"no audio" * 99)):
         with pytest.raises(AudioError, match=path.name):
@@ -383,7 +383,6 @@ def test_find_audio_is_sorted_and_takes_any_case(tmp_path):
         (tmp_path / name).touch()
     found = [path.relative_to(tmp_path).as_posix() for path in find_audio(tmp_path)]
     assert found == sorted(names[:6])
-    assert find_audio(tmp_path, frozenset({".txt"})) == [tmp_path / "notes.txt"]
 
 
 def test_find_audio_walks_no_loop(tmp_path):

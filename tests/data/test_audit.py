@@ -8,7 +8,7 @@ import soundfile
 
 from fakevoice.core.errors import DataError
 from fakevoice.data import audit
-from fakevoice.data.audit import audit_clips, audit_given, check_audit, check_duplicates, find_missing
+from fakevoice.data.audit import audit_clips, audit_given, check_audit, check_duplicates, find_missing, summarise
 
 RATE = 16_000
 
@@ -107,7 +107,7 @@ def test_bandwidth_of_the_full_band(tmp_path):
 )
 def test_degenerate_clips_have_finite_measures(tmp_path, waveform):
     row, fingerprint = one(tmp_path, waveform)
-    assert np.isfinite(row.drop(["id", "split", "path", "sha256", "flags", "error"]).astype(float)).all()
+    assert np.isfinite(row.drop(["id", "split", "path", "sha256", "flags", "note", "error"]).astype(float)).all()
     assert np.isfinite(fingerprint).all()
     assert row["flags"] != ""
 
@@ -224,3 +224,18 @@ def test_a_clip_without_statistics_is_named():
     clips = pd.DataFrame({"id": ["a", "b"], "split": "train", "path": "t.csv"})
     with pytest.raises(DataError, match="1 clips have no statistics: b"):
         audit_given(clips, pd.DataFrame({"id": ["a"], "rms": [1.0]}))
+
+
+def test_the_summary_counts_what_was_not_read(tmp_path):
+    clips = dataset(tmp_path, [voice(seed) for seed in range(4)])
+    whole = (tmp_path / "0.wav").read_bytes()
+    (tmp_path / "0.wav").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "1.wav").write_text("no audio")
+    (tmp_path / "2.wav").write_bytes(b"")
+    table, _ = audit_clips(clips, tmp_path, RATE)
+    assert table["note"].tolist() == ["the file ends before its stated length", "", "", ""]
+    lines = summarise(clips, table).splitlines()
+    assert lines[-2:] == [
+        "skipped 2 files: 1 contain no audio, 1 are empty",
+        "1 files with a note: 1 × the file ends before its stated length",
+    ]

@@ -20,6 +20,7 @@ from fakevoice.core.config import REPOSITORY, Config, load_config
 from fakevoice.core.config_sections import Crop, Plugin
 from fakevoice.core.errors import ArtifactError, ConfigError
 from fakevoice.core.tasks import one_output_each
+from fakevoice.data.synthetic import NOTE
 from fakevoice.ensemble.blend import Blend, fit_blend
 from fakevoice.export import exporter as export_module
 from fakevoice.export import formats
@@ -132,6 +133,7 @@ def test_the_card_tells_of_the_data_and_its_limits(exported, run):
     train = run.clips[run.clips["split"] == "train"]
     for label, rows in train.groupby("label"):
         assert f"| {label} | {len(rows)} | {rows['group'].nunique()} |" in text
+    assert f"{NOTE[0].upper()}{NOTE[1:]}." in text
     for word in ("60 train, 16 test, 8 unlabeled", "0 to 30 dB", "MIT", "2 folds", "n_mfcc=40", "| auc |"):
         assert word in text
     assert "Rules: none. Unlabeled clips may be used for noises, label shares and adaptation; there are 8." in text

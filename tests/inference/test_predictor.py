@@ -86,14 +86,18 @@ def test_a_score_does_not_depend_on_its_company(finished_run, predictor, submiss
         assert np.abs(getattr(together, name) - apart).max() < 1e-6
 
 
-@pytest.mark.parametrize("case", ["two folders", "twice the same"])
-def test_an_id_that_stands_twice_is_refused(tmp_path, case):
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "same.wav").touch()
-    arguments = [str(tmp_path)] if case == "two folders" else [str(tmp_path / "a/same.wav")] * 2
+def test_an_id_that_stands_twice_is_refused(tmp_path):
+    (tmp_path / "same.wav").touch()
     with pytest.raises(DataError, match="'same' stands twice"):
-        list_sources(arguments)
+        list_sources([str(tmp_path / "same.wav")] * 2)
+
+
+def test_files_of_one_name_in_a_folder_are_told_apart_by_their_paths(tmp_path):
+    for name in ("a/same.wav", "b/same.wav", "same.m4a", "other.ogg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    ids = [source.id for source in list_sources([str(tmp_path)])]
+    assert ids == ["a/same.wav", "b/same.wav", "other", "same.m4a"]
 
 
 def test_nothing_to_score_is_said(tmp_path):

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from fakevoice.audio import video as videos
+from fakevoice.audio import ffmpeg as videos
 from fakevoice.audio.read import read_audio, read_pcm
 from fakevoice.cli.command_line import main
 from fakevoice.core.config import REPOSITORY
 from fakevoice.core.errors import AudioError, ConfigError, DataError
 from fakevoice.core.tables import read_table
+from fakevoice.data.synthetic import NOTE
 from fakevoice.inference.inputs import Source, list_sources
 from fakevoice.inference.recordings import answer
 from fakevoice.inference.stream import Listener, as_dict, listen
@@ -90,7 +91,8 @@ def test_what_training_never_heard_is_said(predictor, voices, long, tmp_path):
     soundfile.write(tmp_path / "tone.wav", 0.5 * np.sign(np.sin(2 * np.pi * 100 * time_s)), RATE)
     soundfile.write(tmp_path / "voice.wav", voices[0], RATE)
     table = answer(predictor, [Source("tone", tmp_path / "tone.wav"), Source("voice", tmp_path / "voice.wav")]).table
-    assert table["note"].tolist() == ["outside of what training covered: the probabilities may mean nothing", ""]
+    outside = "outside of what training covered: the probabilities may mean nothing"
+    assert table["note"].tolist() == [f"{outside}; {NOTE}", NOTE]
     sound, _ = soundfile.read(long)
     sound[: 5 * RATE] = (0.5 * np.sign(np.sin(2 * np.pi * 100 * time_s)))[:, None]
     soundfile.write(long, sound, RATE)
@@ -117,16 +119,16 @@ def test_a_video_is_heard(predictor, long, tmp_path):
     command = ["ffmpeg", "-nostdin", "-v", "error", *picture, "-i", str(long), *sound, "-shortest", str(video)]
     subprocess.run(command, check=True, timeout=60)
     (source,) = list_sources([str(video)])
-    videos.extract_audio(video, mono)
+    videos.decode_to_wav(video, mono)
     heard, direct = (answer(predictor, [Source("film", path)]) for path in (source.path, mono))
     assert heard.table.equals(direct.table) and len(heard.timeline) >= 3
-    assert heard.table["note"].iloc[0] == ""
+    assert heard.table["note"].iloc[0] == NOTE
 
 
 def test_without_ffmpeg_a_video_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr(videos.shutil, "which", lambda name: None)
     with pytest.raises(AudioError, match="install ffmpeg"):
-        videos.extract_audio(tmp_path / "film.mp4", tmp_path / "film.wav")
+        videos.decode_to_wav(tmp_path / "film.mp4", tmp_path / "film.wav")
 
 
 @pytest.mark.parametrize("hop_s", [0.0, 0.05, 5.1, -1.0])
@@ -190,6 +192,7 @@ def test_json_of_a_reply_is_plain(predictor, voices):
             "start_s",
             "end_s",
             "is_whole",
+            "is_outside",
             "note",
             *(f"{o}{k}" for o in OUTPUTS for k in ("", "_low", "_high")),
         }
@@ -246,3 +249,78 @@ def test_a_recording_is_opened_once_for_all_its_windows(predictor, long, monkeyp
     monkeypatch.setattr(soundfile.SoundFile, "__init__", counted)
     assert len(answer(predictor, [Source("long", long)], hop_s=0.5).timeline) == 16
     assert len(opens) == 2  # its length, then its windows
+
+
+def cut_off(path, share):
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+
+
+@pytest.fixture
+def files_with_notes(voices, tmp_path):
+    """A folder of recordings that are not what their headers say, and of files that are none."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    sound = np.concatenate(voices)[: 12 * RATE]
+    first, second = sound[: 3 * RATE], sound[3 * RATE :]
+    for name in ("first", "second", "cut"):
+        soundfile.write(folder / f"{name}.ogg", {"first": first, "second": second, "cut": sound}[name], RATE)
+    (folder / "joined.ogg").write_bytes((folder / "first.ogg").read_bytes() + (folder / "second.ogg").read_bytes())
+    cut_off(folder / "cut.ogg", 2 / 3)
+    soundfile.write(folder / "other_rate.ogg", second, 8000)
+    (folder / "partly.ogg").write_bytes((folder / "first.ogg").read_bytes() + (folder / "other_rate.ogg").read_bytes())
+    soundfile.write(folder / "unclosed", sound, RATE, format="WAV")
+    content = bytearray((folder / "unclosed").read_bytes())
+    content[4:8] = content[40:44] = bytes(4)
+    (folder / "unclosed").write_bytes(content)
+    soundfile.write(folder / "damaged.flac", sound, RATE)
+    content = bytearray((folder / "damaged.flac").read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 2000] = bytes(2000)
+    (folder / "damaged.flac").write_bytes(content)
+    for name in ("first.ogg", "second.ogg", "other_rate.ogg"):
+        (folder / name).unlink()
+    for name in ("._cut.ogg", "notes.txt"):
+        (folder / name).write_text("no audio")
+    (folder / "film.mp4").write_bytes(b"\0\0\0\x1cftypisom\0\0\2\0isomiso2" + bytes(100))
+    return folder
+
+
+def test_rows_say_what_of_a_file_was_not_read(predictor, files_with_notes):
+    answers = answer(predictor, [source for source in list_sources([str(files_with_notes)]) if source.id != "film"])
+    notes = answers.file_notes.set_index("id")["note"]
+    assert notes["cut"] == "the file ends before its stated length"
+    assert notes["partly"].startswith("only the first 3.0 s of the file were read")
+    assert "all 12.0 s up to the end of the file were read" in notes["unclosed"]
+    assert re.match(r"\d of 4 windows could not be read \(cannot be decoded", notes["damaged"])
+    assert "joined" not in notes and len(notes) == 4
+    table = answers.table.set_index("id")
+    assert all(table.loc[name, "note"].startswith(note) for name, note in notes.items())
+    assert table["n_windows"].to_dict() | {"damaged": 0} == {
+        **{"cut": 3, "damaged": 0, "joined": 4, "partly": 1, "unclosed": 4},
+    }
+
+
+def test_clips_of_a_table_have_these_notes_too(predictor, files_with_notes):
+    (files_with_notes / "some.csv").write_text("id,path\nx,cut.ogg\ny,unclosed\nz,joined.ogg\n")
+    answers = answer(predictor, list_sources([str(files_with_notes / "some.csv")]))
+    assert answers.file_notes["id"].tolist() == ["x", "y"]
+
+
+def test_predict_counts_what_it_skips_and_says_that_a_demo_model_knows_nothing(
+    at_home, files_with_notes, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(videos.shutil, "which", lambda name: None)
+    assert main(["predict", str(files_with_notes), "--config", "demo", "--out", str(tmp_path / "scores.csv")]) == 0
+    told = capsys.readouterr().err
+    assert (
+        "4 files with a note: " in told and "skipped 3 files: 1 are hidden, 1 contain no audio, 1 need ffmpeg" in told
+    )
+    assert NOTE in told
+    table = read_table(tmp_path / "scores.csv", ("id", "note"))
+    assert len(table) == 6 and table["note"].str.endswith(NOTE).all()
+
+
+def test_a_stream_says_that_a_demo_model_knows_nothing(predictor, voices):
+    raw = (voices[0] * 32767).astype(np.int16).tobytes()
+    (reply, *_) = streamed(predictor, raw, 1, 5.0, 10**9)
+    told = as_dict(reply, predictor.config)
+    assert told["note"] == NOTE and not told["is_outside"]

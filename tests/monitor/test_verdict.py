@@ -216,6 +216,20 @@ def test_names_may_repeat_in_a_folder(predictor, same_kind, tmp_path):
         list_clips([str(tmp_path / "monday" / ".."), str(tmp_path / "nothing")][:0])
 
 
+def test_files_that_were_not_read_completely_are_listed(predictor, same_kind, inbox, tmp_path):
+    (file, *_) = same_kind.iterdir()
+    inbox.mkdir(exist_ok=True)
+    content = file.read_bytes()
+    (inbox / "cut.ogg").write_bytes(content[: len(content) * 2 // 3])
+    (inbox / "whole.ogg").write_bytes(content)
+    (inbox / "._whole.ogg").write_bytes(content)
+    sources = list_clips([str(inbox)])
+    clips, _ = score_clips(predictor, sources, "test")
+    notes = dict(zip(clips.table["id"], clips.table["note"], strict=True))
+    assert notes == {"cut.ogg": "the file ends before its stated length", "whole.ogg": ""}
+    assert sources.skipped == ["are hidden"]
+
+
 def test_nothing_readable_is_said_and_not_raised(predictor, reference, tmp_path):
     (tmp_path / "a.wav").write_text("no audio")
     clips, unreadable = score_clips(predictor, list_clips([str(tmp_path)]), "test")

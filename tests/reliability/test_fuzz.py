@@ -173,7 +173,7 @@ def test_audio(times, tmp_path, format):
 
     def case(draw: random.Random) -> None:
         path.write_bytes(damaged(whole, draw))
-        n_frames, rate_hz = measure_length(path)
+        n_frames, rate_hz = measure_length(path)[:2]
         part = draw.choice(("", "#t=0,0.2", "#t=0.3,0.6"))
         recording = read_audio(f"{path}{part}", 16_000)
         assert np.isfinite(recording.waveform).all() and len(recording.waveform) >= 1

@@ -266,6 +266,11 @@ def test_both_languages_are_complete():
     }
 
 
+def test_a_demo_run_says_that_it_knows_nothing_about_real_recordings(page):
+    for language in ("en", "ko"):
+        assert TEXTS["summary.synthetic"][language] in page.text
+
+
 def test_headings_are_in_both_languages(page, written):
     text = page.text
     for section in SECTIONS_OF_SCENES:

@@ -20,11 +20,12 @@ from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 from websockets.sync.client import connect
 
-from fakevoice.audio import video
+from fakevoice.audio import ffmpeg
 from fakevoice.audio.read import read_audio
 from fakevoice.cli.command_line import main
 from fakevoice.core.config import config_hash
 from fakevoice.core.errors import AudioError, ConfigError
+from fakevoice.data.synthetic import NOTE
 from fakevoice.inference import stream
 from fakevoice.inference.inputs import Source
 from fakevoice.inference.recordings import answer
@@ -101,6 +102,31 @@ def test_what_is_no_audio_is_listed_beside_what_is(client, long):
     assert "not recognised" in text["unreadable"] and text["note"].startswith("not readable") and not text["timeline"]
     assert sound["unreadable"] is None and len(sound["timeline"]) == 3
     assert client.post("/api/predict", files=sent(("notes.txt", b"hello"))).status_code == 200
+
+
+def test_an_upload_is_decoded_in_one_pass(client, long, monkeypatch):
+    opens, n_read = [], []
+    constructor, read = soundfile.SoundFile.__init__, soundfile.SoundFile.read
+
+    def counted(self, *arguments, **options):
+        opens.append(arguments)
+        constructor(self, *arguments, **options)
+
+    monkeypatch.setattr(soundfile.SoundFile, "__init__", counted)
+    monkeypatch.setattr(soundfile.SoundFile, "read", lambda self, n, **how: n_read.append(n) or read(self, n, **how))
+    told = client.post("/api/predict", files=sent(("a.wav", long.read_bytes())), data={"hop_s": "0.2"}).json()
+    assert len(told["recordings"][0]["timeline"]) == 16
+    assert len(opens) == 3  # its length for the limits, its length for the windows, the windows
+    assert sum(n_read) < 8 * RATE + 10
+
+
+def test_what_of_a_file_was_not_read_is_in_the_answer(client, predictor, long):
+    content = long.read_bytes()
+    told = client.post("/api/predict", files=sent(("cut.wav", content[: len(content) * 2 // 3]), ("a.wav", content)))
+    cut, whole = told.json()["recordings"]
+    assert cut["file_note"] == "the file ends before its stated length" and cut["note"].startswith(cut["file_note"])
+    assert whole["file_note"] == "" and whole["note"].endswith(NOTE)
+    assert client.get("/api/about").json()["is_synthetic"]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +210,7 @@ def test_a_long_recording_of_few_bytes_is_refused(small):
     assert "a.flac: longer than" in refused(small, 413, files=sent(("a.flac", file.getvalue())))
 
 
-@pytest.mark.skipif(not video.has_ffmpeg(), reason="no ffmpeg: videos cannot be read here")
+@pytest.mark.skipif(not ffmpeg.has_ffmpeg(), reason="no ffmpeg: videos cannot be read here")
 def test_a_video_is_heard_and_bounded(small, long, tmp_path):
     for name, seconds in (("short", 6), ("long", 30)):
         source = ["-f", "lavfi", "-i", f"sine=frequency=300:duration={seconds}", "-c:a", "aac", "-b:a", "32k"]
@@ -195,7 +221,7 @@ def test_a_video_is_heard_and_bounded(small, long, tmp_path):
     assert "longer than" in refused(small, 413, files=sent(("a.m4a", (tmp_path / "long.m4a").read_bytes())))
 
 
-@pytest.mark.skipif(not video.has_ffmpeg(), reason="no ffmpeg: videos cannot be read here")
+@pytest.mark.skipif(not ffmpeg.has_ffmpeg(), reason="no ffmpeg: videos cannot be read here")
 def test_a_playlist_that_calls_itself_a_video_opens_nothing(client, long):
     playlist = b"ffconcat version 1.0\nfile 0\n"  # ffmpeg would take the other upload's sound for its own
     told = client.post("/api/predict", files=sent(("a.wav", long.read_bytes()), ("b.mp4", playlist))).json()

@@ -1,15 +1,14 @@
 """What lies between a mouth and a file: room, microphone, bandwidth, codec, clipping."""
 
-import io
 from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 import scipy.fft
 import scipy.signal
-import soundfile as sf
 import soxr
 
+from fakevoice.audio.encode import through_codec
 from fakevoice.core.errors import ConfigError, nearest
 
 # name → (libsndfile container, subtype); the mp3 and opus encoders give back the length that they got
@@ -175,10 +174,7 @@ def _codec_rate_hz(name: str, sample_rate_hz: int) -> int:
 def _through_file(waveform: np.ndarray, sample_rate_hz: int, name: str, quality: float) -> np.ndarray:
     container, subtype = CODECS[name]
     options = {"compression_level": 1.0 - quality} if name == "vorbis" else {}
-    file = io.BytesIO()
-    sf.write(file, np.clip(waveform, -1.0, 1.0), sample_rate_hz, format=container, subtype=subtype, **options)
-    file.seek(0)
-    return sf.read(file, dtype="float32")[0]
+    return through_codec(np.clip(waveform, -1.0, 1.0), sample_rate_hz, format=container, subtype=subtype, **options)
 
 
 def clip(waveform: np.ndarray, fraction: float) -> np.ndarray:

@@ -3,10 +3,12 @@
 libsndfile decodes, soxr resamples.
 """
 
-import io
+import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -31,6 +33,8 @@ MAX_PEAK = 1e4  # no overshoot of a codec comes near; integers stored as floats 
 MAX_KEPT = 2**24  # samples over all channels that `read_parts` keeps: 64 MB
 CANCELLED = 0.03  # the mean is 30 dB under the first channel: opposite polarity, not stereo width
 
+ENDS_EARLY = "the file ends before its stated length"
+
 Part = tuple[float, float]  # start and end in seconds
 
 
@@ -44,6 +48,7 @@ class Recording:
         n_channels: channels of the file.
         source_duration_s: length of the file or of the part that was asked for, also where the waveform is cut.
         flags: any of truncated, cut, short, silent, dc, clipped.
+        notes: what of the file is not read, or read although its header does not say so; empty for most.
     """
 
     waveform: np.ndarray
@@ -51,6 +56,23 @@ class Recording:
     n_channels: int
     source_duration_s: float
     flags: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Length(NamedTuple):
+    """How much of a file there is to read.
+
+    Attributes:
+        n_frames: of the whole file, as far as it goes.
+        rate_hz: of these frames.
+        notes: as of `Recording`.
+        path: the file to read it from: itself, or what ffmpeg decoded.
+    """
+
+    n_frames: int
+    rate_hz: int
+    notes: tuple[str, ...]
+    path: Path
 
 
 def read_audio(path: str | Path, sample_rate_hz: int, max_duration_s: float = 30.0) -> Recording:
@@ -68,8 +90,8 @@ def read_audio(path: str | Path, sample_rate_hz: int, max_duration_s: float = 30
             NaN or infinite samples, or a part that begins after the end.
     """
     file_path, part_s = split_part(path)
-    with opened(file_path) as file:
-        return _decoded(path, ForwardReader(file), part_s, sample_rate_hz, max_duration_s)
+    with opened(file_path) as (file, notes, _):
+        return _decoded(path, ForwardReader(file, notes), part_s, sample_rate_hz, max_duration_s)
 
 
 def read_parts(
@@ -91,8 +113,8 @@ def read_parts(
     part_s = next(parts_s, missing)
     while part_s is not missing:
         try:
-            with opened(path) as file:
-                reader = ForwardReader(file, MAX_KEPT)
+            with opened(path) as (file, notes, _):
+                reader = ForwardReader(file, notes, MAX_KEPT)
                 while part_s is not missing:
                     found = _next_part(path, reader, part_s, sample_rate_hz, max_duration_s)
                     if found is None:
@@ -113,9 +135,13 @@ def read_pcm(samples: bytes, source_rate_hz: int, n_channels: int, sample_rate_h
     layout = {"samplerate": source_rate_hz, "channels": n_channels, "subtype": "PCM_16", "endian": "LITTLE"}
     name = f"raw samples at {source_rate_hz} Hz"
     try:
-        with soundfile.SoundFile(io.BytesIO(samples), format="RAW", **layout) as file:
+        with tempfile.TemporaryFile() as raw:  # by descriptor, as in `encode`
+            raw.write(samples)
+            raw.seek(0)
+            file = soundfile.SoundFile(os.dup(raw.fileno()), format="RAW", **layout)
+        with file:
             check_header(name, file)
-            return _decoded(name, ForwardReader(file), None, sample_rate_hz, len(samples))
+            return _decoded(name, ForwardReader(file, ()), None, sample_rate_hz, len(samples))
     except soundfile.LibsndfileError as error:
         raise AudioError(name, error.error_string) from error
 
@@ -155,20 +181,25 @@ def _decoded(
     peak = _checked_peak(path, magnitude, is_truncated)
     flags = (*("truncated",) * is_truncated, *("cut",) * is_cut, *_flags(source, magnitude, peak, rate_hz))
     waveform = resample(source, rate_hz, sample_rate_hz)
-    return Recording(waveform, rate_hz, n_channels, n_source / rate_hz, flags)
+    notes = (*reader.notes, *(ENDS_EARLY,) * is_truncated)
+    return Recording(waveform, rate_hz, n_channels, n_source / rate_hz, flags, notes)
 
 
-def measure_length(path: str | Path) -> tuple[int, int]:
-    """Frames of a whole file as far as it goes, and their rate in Hz; counted only where the header is wrong.
+def measure_length(path: str | Path, converted: Path | None = None, most_s: float | None = None) -> Length:
+    """The length of a whole file; frames are counted only where the header is wrong.
+
+    Args:
+        converted, most_s: of `opened`.
 
     Raises:
         AudioError: missing, unreadable, not audio, or an impossible header.
     """
-    with opened(Path(path)) as file:
+    with opened(Path(path), converted, most_s) as (file, notes, source):
         if reaches(file, file.frames):
-            return file.frames, file.samplerate
-    with opened(Path(path)) as file:  # anew: after a seek that failed libsndfile goes nowhere
-        return count_frames(file), file.samplerate
+            notes = (*notes, *(ENDS_EARLY,) * claims_more(file))
+            return Length(file.frames, file.samplerate, notes, source if converted else Path(path))
+    with opened(Path(path), converted, most_s) as (file, notes, source):  # a seek that failed leaves libsndfile lost
+        return Length(count_frames(file), file.samplerate, (*notes, ENDS_EARLY), source if converted else Path(path))
 
 
 def resample(waveform: np.ndarray, source_rate_hz: int, sample_rate_hz: int) -> np.ndarray:

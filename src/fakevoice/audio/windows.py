@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fakevoice.audio.read import measure_length
+from fakevoice.audio.read import Length
 
 MIN_HOP_S = 0.1
 
@@ -42,15 +42,10 @@ def all_windows(n_frames: int, clip_frames: int, hop_frames: int) -> list[Window
     return [*before, last]
 
 
-def recording_windows(path: Path, clip_duration_s: float, hop_s: float) -> tuple[int, list[Window]]:
-    """The rate of a recording in Hz, and its windows.
-
-    Raises:
-        AudioError: as `audio.read.measure_length`.
-    """
-    n_frames, rate_hz = measure_length(path)
-    clip_frames, hop_frames = (max(1, round(seconds * rate_hz)) for seconds in (clip_duration_s, hop_s))
-    return rate_hz, all_windows(n_frames, clip_frames, hop_frames)
+def recording_windows(length: Length, clip_duration_s: float, hop_s: float) -> list[Window]:
+    """The windows of a recording."""
+    clip_frames, hop_frames = (max(1, round(seconds * length.rate_hz)) for seconds in (clip_duration_s, hop_s))
+    return all_windows(length.n_frames, clip_frames, hop_frames)
 
 
 def window_paths(path: Path, rate_hz: int, windows: list[Window]) -> Iterator[Path]:

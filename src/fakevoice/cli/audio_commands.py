@@ -49,7 +49,7 @@ def predict(options: Namespace) -> None:
 
         files = {source.id: source.path for source in sources}
         save_timeline(Path(options.plot), answers.timeline, files, predictor.config)
-    _tell(answers, out, errors, predictor.config)
+    _tell(answers, sources.skipped, out, errors, predictor.config)
 
 
 def _errors_file(out: Path) -> Path | None:
@@ -59,16 +59,23 @@ def _errors_file(out: Path) -> Path | None:
     return None if is_device(out) else out.with_suffix(".errors.csv")
 
 
-def _tell(answers: "Answers", out: Path, errors: Path | None, config: "Config") -> None:
+def _tell(answers: "Answers", skipped: list[str], out: Path, errors: Path | None, config: "Config") -> None:
+    from fakevoice.audio.messages import count_notes, count_reasons
+    from fakevoice.data.synthetic import synthetic_note
+    from fakevoice.inference.recordings import OUTSIDE
+
     outputs, table = config.outputs, answers.table
     if errors:  # otherwise the table itself may be on standard output
         if len(table) <= MOST_SHOWN:
             print(table.to_string(index=False, float_format="{:.3f}".format))
         print(f"{out}: {len(table)} rows. {', '.join(outputs)}: calibrated probability that it is heard; _low, _high:")
         print("the range over the folds of the ensemble; n_windows: number of windows scored; note: why to be careful")
-    noted = (table["note"] != "").sum() - len(answers.unreadable)
-    if noted:
-        print(f"{noted} recordings lie outside of what training covered: see note", file=sys.stderr)
+    n_outside = table["note"].str.contains(OUTSIDE, regex=False).sum()
+    if n_outside:
+        print(f"{n_outside} recordings are outside of what training covered: see note", file=sys.stderr)
+    lines = [count_notes(answers.file_notes["note"]), count_reasons([*skipped, *answers.unreadable["reason"]])]
+    for line in filter(None, [*lines, synthetic_note(config)]):
+        print(line, file=sys.stderr)
     if len(answers.unreadable):
         first = "\n".join(f"  {row.path}: {row.reason}" for row in answers.unreadable.head(10).itertuples())
         n_unreadable = len(answers.unreadable)
@@ -91,8 +98,10 @@ def stream(options: Namespace) -> None:
 
 
 def monitor(options: Namespace) -> int | None:
-    """Hold clips that came in against the run, once or again and again."""
+    """Compare clips that came in with the run, once or repeatedly."""
+    from fakevoice.audio.messages import count_notes, count_reasons
     from fakevoice.core.paths import paths
+    from fakevoice.data.synthetic import synthetic_note
     from fakevoice.features.extract import pooled_names
     from fakevoice.inference.predictor import Predictor
     from fakevoice.monitor.clips import find_reference, list_clips, score_clips
@@ -119,6 +128,9 @@ def monitor(options: Namespace) -> int | None:
     findings = judge(reference, clips, len(unreadable), made_by.outputs, pooled_names(made_by))
     page = write_page(folder, findings, reference, clips, unreadable, made_by)
     print(f"{text(findings, made_by)}\n{page}")
+    lines = [count_notes(clips.table["note"]), count_reasons([*sources.skipped, *unreadable["reason"]])]
+    for line in filter(None, [*lines, synthetic_note(made_by)]):
+        print(line, file=sys.stderr)
     return EXIT_CODES[findings.verdict]
 
 

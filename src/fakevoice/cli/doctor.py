@@ -88,7 +88,7 @@ def _python() -> Iterator[Finding]:
     else:
         yield Finding("extras", "fine", f"all there: {', '.join(EXTRAS)}")
     has_ffmpeg = shutil.which("ffmpeg") is not None
-    text = "reads videos too" if has_ffmpeg else "not there: sound files are read, videos are not"
+    text = "reads AAC, WMA, AC-3 and videos too" if has_ffmpeg else "missing: AAC, WMA, AC-3 and videos are not read"
     yield Finding("ffmpeg", "fine" if has_ffmpeg else "note", text)
 
 

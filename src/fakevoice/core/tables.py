@@ -71,7 +71,7 @@ def read_text_table(path: Path) -> pd.DataFrame:
     return table
 
 
-CLIP_TEXT = ("id", "path", "split", "label", "group", "sha256", "flags", "error")
+CLIP_TEXT = ("id", "path", "split", "label", "group", "sha256", "flags", "note", "error")
 FOLD_TEXT = ("competition", "id", "group", "label")
 SCENE_TEXT = ("scene", "state", "noise", "event", "codec")
 VOICE_TEXT = ("scene", "clip", "group", "label", "vocoder")

@@ -5,6 +5,7 @@
 - `groups`: clips → groups and recording channels; `folds`: groups → folds, and folds.csv
 - `leakage`: checks that no fold is trained on what it is scored on
 - `shortcuts`: labels that can be predicted from recording conditions, and weights against it
+- `synthetic`: which models were trained on generated voices only
 - `clip_cache`: training clips decoded once
 - `unlabeled`: unlabeled clips that a run may learn from
 """

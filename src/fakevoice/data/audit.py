@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from fakevoice.audio.files import split_part
+from fakevoice.audio.messages import count_notes, count_reasons
 from fakevoice.audio.read import Recording, read_audio
 from fakevoice.audio.spectrum import decibels, mel_filter_bank, power_spectrogram
 from fakevoice.core import artifacts
@@ -46,6 +47,7 @@ UNREADABLE = {
     "noise_floor_db": np.nan,
     "sha256": "",
     "flags": "",
+    "note": "",
     "error": "",
 }
 
@@ -101,7 +103,8 @@ def audit_clips(clips: pd.DataFrame, folder: Path, sample_rate_hz: int) -> tuple
         The audit, one row per clip in the order of `clips`: id, split, path, source_rate_hz, n_channels,
         duration_s, level_dbfs (RMS), peak, silence_fraction (20 ms frames 40 dB under the loudest),
         leading_silence_s, bandwidth_hz (60 dB under the strongest frequency), noise_floor_db (10th
-        percentile of the frames), sha256 (of the decoded samples), flags (joined by "|"), error.
+        percentile of the frames), sha256 (of the decoded samples), flags (joined by "|"), note (what of
+        the file was not read, or is wrong with its header), error.
         Fingerprints (n_clips, 80) float32: mean and standard deviation over time of 40 mel bands in dB,
         blind to the gain; zeros for clips that cannot be read.
     """
@@ -208,7 +211,12 @@ def summarise(clips: pd.DataFrame, audit: pd.DataFrame) -> str:
     notes = [f"{count} {flag}" for flag, count in flags[flags != ""].value_counts().items()]
     rates = [f"{count} at {rate} Hz" for rate, count in audit["source_rate_hz"].value_counts().items()]
     unreadable = f"{(audit['error'] != '').sum()} unreadable"
-    return f"{medians.round(2).reset_index().to_string(index=False)}\n{', '.join([*rates, unreadable, *notes])}"
+    lines = [medians.round(2).reset_index().to_string(index=False), ", ".join([*rates, unreadable, *notes])]
+    if skipped := count_reasons(audit.loc[audit["error"] != "", "error"]):
+        lines.append(skipped)
+    if noted := count_notes(audit["note"]):
+        lines.append(noted)
+    return "\n".join(lines)
 
 
 def _refuse_two_labels(pairs: pd.DataFrame) -> None:
@@ -253,6 +261,7 @@ def _facts(recording: Recording) -> dict:
         "duration_s": recording.source_duration_s,
         "sha256": hashlib.sha256(recording.waveform).hexdigest(),
         "flags": "|".join(recording.flags),
+        "note": "; ".join(recording.notes),
     }
 
 

@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from fakevoice.audio.files import find_audio
+from fakevoice.audio.files import Found, find_audio, scan_folder
+from fakevoice.audio.messages import UNKNOWN, count_reasons
 from fakevoice.core.errors import DataError
 from fakevoice.core.names import find_names, same_text, similar_name
 
@@ -203,6 +204,8 @@ def audio_below(folder: Path, home: Path) -> list[str]:
 def class_recordings(folder: Path, classes: list[str], expects: str) -> list[tuple[str, str]]:
     """The recordings below the folders that are named as the classes, in any case.
 
+    Files of an unknown format are among them, so that the audit reports them and a class does not lose them silently.
+
     Returns:
         Path relative to `folder`, and label.
 
@@ -210,8 +213,22 @@ def class_recordings(folder: Path, classes: list[str], expects: str) -> list[tup
         DataError: a class has no folder or two, or its folder holds no audio.
     """
     root = class_root(folder, classes)
-    homes = {label: _class_folder(root, label, expects) for label in classes}
-    return [(path, label) for label, home in homes.items() for path in audio_below(folder, home)]
+    rows = []
+    for label in classes:
+        home = _class_folder(root, label, expects)
+        found = scan_folder(home)
+        if not found.audio:
+            counted = count_reasons(found.skipped.values())
+            raise DataError(f"{home}: holds no audio{f' ({counted})' * bool(counted)}")
+        files = sorted([*found.audio, *_unknown(found)])
+        rows += [(path.relative_to(folder).as_posix(), label) for path in files]
+    return rows
+
+
+def _unknown(found: Found) -> list[Path]:
+    """Files of an unknown format, but not those next to a recording of the same name, which describe it."""
+    stems = {path.with_suffix("") for path in found.audio}
+    return [path for path, why in found.skipped.items() if why == UNKNOWN and path.with_suffix("") not in stems]
 
 
 def class_root(folder: Path, classes: list[str]) -> Path:
@@ -229,8 +246,6 @@ def _class_folder(folder: Path, label: str, expects: str) -> Path:
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise DataError(f"{folder}: expected one folder {label.upper()}/, found {names}; it must hold:\n{expects}")
-    if not find_audio(found[0]):
-        raise DataError(f"{found[0]}: holds no audio")
     return found[0]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from fakevoice.analysis.finished_run import Run
 from fakevoice.analysis.results_report import markdown_row
 from fakevoice.core import plugins
+from fakevoice.data.synthetic import synthetic_note
 from fakevoice.export.without_stacker import StandaloneNetworks
 from fakevoice.features import embed
 from fakevoice.scenes.draw import RT60_S
@@ -46,6 +47,8 @@ def difference_text(scores: dict[str, Any]) -> str:
 def _model(run: Run, facts: dict[str, Any]) -> Iterator[str]:
     config = run.config
     yield f"# {config.competition}/{config.experiment}\n"
+    if note := synthetic_note(config):
+        yield f"**{note[0].upper()}{note[1:]}.**\n"
     yield f"From {config.clip_duration_s:g} s of sound at {config.sample_rate_hz} Hz to a probability each of: "
     yield f"{', '.join(config.outputs)} ({config.task}). Feature extraction, networks and calibration are inside.\n"
     yield from _table("network", "reads", "model", "parameters", "folds")

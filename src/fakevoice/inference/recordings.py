@@ -5,21 +5,24 @@ by windows.
 """
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from fakevoice.audio.files import split_part
-from fakevoice.audio.video import VIDEOS, extract_audio
+from fakevoice.audio.read import measure_length
 from fakevoice.audio.windows import MIN_HOP_S, Window, aggregate, recording_windows, window_paths
 from fakevoice.core.config import Config
 from fakevoice.core.errors import AudioError, ConfigError
 from fakevoice.core.tasks import off_the_edges
+from fakevoice.data.synthetic import synthetic_note
 from fakevoice.ensemble.pooling import pool
 from fakevoice.inference.inputs import Source
 from fakevoice.inference.predictor import Predictor, Scores
+
+OUTSIDE = "outside of what training covered"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,22 +35,30 @@ class Answers:
         timeline: id, start_s, end_s, probability of each output, their low and high, is_whole (counts for the whole
             recording) and distance (above 1: outside of what training covered).
         unreadable: id, path, reason.
+        file_notes: id, path, note: what is wrong with files that were read, and what of them was not.
     """
 
     table: pd.DataFrame
     timeline: pd.DataFrame
     unreadable: pd.DataFrame
+    file_notes: pd.DataFrame
 
 
 @dataclass(frozen=True, eq=False)
 class _Cut:
-    """A source as the predictor gets it: the file that holds its sound, its rate, and its windows."""
+    """A source as the predictor gets it: the file that holds its sound, its rate, and its windows.
+
+    Attributes:
+        reason: why the source cannot be read, or nothing.
+        notes: what of it is not read.
+    """
 
     source: Source
     path: Path
     rate_hz: int
     windows: list[Window]
     reason: str
+    notes: tuple[str, ...] = ()
 
 
 def answer(predictor: Predictor, sources: list[Source], hop_s: float | None = None, early: bool = False) -> Answers:
@@ -82,16 +93,18 @@ def checked_hop(hop_s: float | None, config: Config) -> float:
 
 
 def _cut(source: Source, sound: Path, hop_s: float, config: Config) -> _Cut:
+    clip = [Window(0, 0, True)]
     try:
-        path = source.path
-        if path.suffix.lower() in VIDEOS:
-            extract_audio(path, sound)
-            path = sound
-        if _is_one_window(source, config):
-            return _Cut(source, path, 1, [Window(0, 0, True)], "")
-        return _Cut(source, path, *recording_windows(path, config.clip_duration_s, hop_s), "")
+        file, _ = split_part(source.path)
+        length = measure_length(file, sound)
     except AudioError as error:
-        return _Cut(source, source.path, 1, [Window(0, 0, True)], error.reason)
+        return _Cut(source, source.path, 1, clip, error.reason)
+    notes = source.notes + length.notes
+    if _is_one_window(source, config):
+        fragment = str(source.path)[len(str(file)) :]
+        return _Cut(source, Path(f"{length.path}{fragment}"), 1, clip, "", notes)
+    windows = recording_windows(length, config.clip_duration_s, hop_s)
+    return _Cut(source, length.path, length.rate_hz, windows, "", notes)
 
 
 def _is_one_window(source: Source, config: Config) -> bool:
@@ -100,12 +113,12 @@ def _is_one_window(source: Source, config: Config) -> bool:
 
 
 def _without_early(cut: _Cut) -> _Cut:
-    return _Cut(cut.source, cut.path, cut.rate_hz, [window for window in cut.windows if window.is_whole], cut.reason)
+    return replace(cut, windows=[window for window in cut.windows if window.is_whole])
 
 
 def _answers(cuts: list[_Cut], scores: Scores, predictor: Predictor) -> Answers:
     config, blend = predictor.config, predictor.blend
-    rows, timelines, unreadable, first = [], [], [], 0
+    rows, timelines, unreadable, file_notes, first = [], [], [], [], 0
     for cut in cuts:
         found = scores.rows(slice(first, first := first + len(cut.windows)))
         is_bad, is_whole = np.array(found.reasons) != "", np.array([window.is_whole for window in cut.windows])
@@ -121,12 +134,28 @@ def _answers(cuts: list[_Cut], scores: Scores, predictor: Predictor) -> Answers:
             unreadable.append((cut.source.id, str(cut.source.path), reason))
             note = f"not readable ({reason}): the prior"
         else:
-            note = range_note(found.distance[counted])
+            lost = [reason for reason, is_asked in zip(found.reasons, is_whole & is_bad, strict=True) if is_asked]
+            notes = [*cut.notes]
+            if lost:
+                notes.append(f"{len(lost)} of {is_whole.sum()} windows could not be read ({lost[0]})")
+            if notes:
+                file_notes.append((cut.source.id, str(cut.source.path), "; ".join(notes)))
+            note = joined_notes(*notes, range_note(found.distance[counted]))
+        note = joined_notes(note, synthetic_note(config))
         numbers = {name: float(value) for name, value in _columns(values, config).items()}
         rows.append({"id": cut.source.id, **numbers, "n_windows": int(counted.sum()), "note": note})
         timelines.append(_timeline(cut, found, config))
-    unreadable = pd.DataFrame(unreadable, columns=["id", "path", "reason"])
-    return Answers(pd.DataFrame(rows), pd.concat(timelines, ignore_index=True), unreadable)
+    return Answers(
+        pd.DataFrame(rows),
+        pd.concat(timelines, ignore_index=True),
+        pd.DataFrame(unreadable, columns=["id", "path", "reason"]),
+        pd.DataFrame(file_notes, columns=["id", "path", "note"]),
+    )
+
+
+def joined_notes(*notes: str) -> str:
+    """Notes that say something, as one text."""
+    return "; ".join(filter(None, notes))
 
 
 def _named(scores: Scores) -> dict[str, np.ndarray]:
@@ -158,4 +187,4 @@ def range_note(distance: np.ndarray) -> str:
     if not n_outside:
         return ""
     where = "" if len(distance) == 1 else f" in {n_outside} of {len(distance)} windows"
-    return f"outside of what training covered{where}: the probabilities may mean nothing"
+    return f"{OUTSIDE}{where}: the probabilities may mean nothing"

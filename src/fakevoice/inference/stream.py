@@ -11,8 +11,9 @@ from fakevoice.audio.read import read_pcm
 from fakevoice.audio.windows import Window, all_windows
 from fakevoice.core.config import Config
 from fakevoice.core.errors import AudioError, DataError
+from fakevoice.data.synthetic import synthetic_note
 from fakevoice.inference.predictor import Predictor, Scores, features_of
-from fakevoice.inference.recordings import checked_hop, range_note
+from fakevoice.inference.recordings import checked_hop, joined_notes, range_note
 
 BYTES_PER_SAMPLE = 2
 
@@ -111,6 +112,7 @@ def as_dict(reply: Reply, config: Config) -> dict[str, float | bool | str]:
     kinds = (("", scores.probability), ("_low", scores.low), ("_high", scores.high))
     outputs = list(enumerate(config.outputs))
     named = {f"{output}{kind}": round(float(values[0, i]), 6) for kind, values in kinds for i, output in outputs}
-    note = scores.reasons[0] or range_note(scores.distance)
+    is_outside = bool(scores.reasons[0]) or bool(scores.distance[0] > 1)
+    note = joined_notes(scores.reasons[0] or range_note(scores.distance), synthetic_note(config))
     edges = {"start_s": round(reply.start_s, 6), "end_s": round(reply.end_s, 6)}
-    return edges | named | {"is_whole": reply.is_whole, "note": note}
+    return edges | named | {"is_whole": reply.is_whole, "is_outside": is_outside, "note": note}

@@ -14,7 +14,7 @@ import pandas as pd
 
 from fakevoice.analysis.domain_gap import audit_scenes
 from fakevoice.analysis.finished_run import load_run
-from fakevoice.audio.files import find_audio, split_part
+from fakevoice.audio.files import split_part
 from fakevoice.core.artifacts import read_array, read_json
 from fakevoice.core.errors import DataError
 from fakevoice.core.paths import Paths
@@ -25,7 +25,7 @@ from fakevoice.data.audit import audit_clips
 from fakevoice.ensemble.blend import STACK
 from fakevoice.features.extract import POOLED
 from fakevoice.features.store import CachedFeature
-from fakevoice.inference.inputs import Source, list_sources
+from fakevoice.inference.inputs import Source, Sources, folder_sources, list_sources, refuse_nothing
 from fakevoice.inference.predictor import CHUNK, Predictor, extract_files
 from fakevoice.parallel.pool import run_parallel
 from fakevoice.training.networks import choose_device
@@ -43,8 +43,8 @@ class Clips:
     Attributes:
         table: the columns of `FACTS`; distance (above 1: outside of what training covered); compared_<output>, the
             probability that is held against the reference; spread, how far single folds lie apart; nan where not
-            known. Of clips that came in also id, path, modified_s (seconds since 1970) and <output>, the ensemble's
-            probability.
+            known. Of clips that came in also id, path, note (on the file), modified_s (seconds since 1970) and
+            <output>, the ensemble's probability.
         pooled: (n_clips, n_columns) float32, the stacker's columns.
     """
 
@@ -68,22 +68,20 @@ class Reference:
     clips: Clips
 
 
-def list_clips(arguments: list[str], cache_gb: float = 50.0) -> list[Source]:
-    """As `sources.list_sources`, but of a folder the audio files alone, each by its path in there: names may repeat.
+def list_clips(arguments: list[str], cache_gb: float = 50.0) -> Sources:
+    """As `inputs.list_sources`, but the id of each file in a folder is its path in there.
 
     Raises:
         DataError: as there.
     """
-    found = []
+    clips = Sources()
     for argument in arguments:
         folder = Path(argument)
-        if not folder.is_dir():
-            found += list_sources([argument], cache_gb)
-            continue
-        found += [Source(file.relative_to(folder).as_posix(), file) for file in find_audio(folder)]
-    if not found:
-        raise DataError(f"no audio files in {', '.join(arguments)}")
-    return found
+        found = folder_sources(folder, named_by_path=True) if folder.is_dir() else list_sources([argument], cache_gb)
+        clips += found
+        clips.skipped += found.skipped
+    refuse_nothing(clips, arguments)
+    return clips
 
 
 def score_clips(predictor: Predictor, sources: list[Source], kind: str) -> tuple[Clips, pd.DataFrame]:
@@ -105,7 +103,7 @@ def score_clips(predictor: Predictor, sources: list[Source], kind: str) -> tuple
     n_jobs = 1 if choose_device(predictor.config.device).type == "cuda" else None
     score = partial(_hear_files, predictor.paths, predictor.version, kind)
     parts = list(run_parallel(score, chunks, "monitor", "chunks", n_jobs))
-    table = pd.DataFrame(names | {"modified_s": [_modified_s(file) for file in files]})
+    table = pd.DataFrame(names | {"note": facts["note"], "modified_s": [_modified_s(file) for file in files]})
     table = pd.concat([table, _facts(facts), *[pd.concat([part for part, _ in parts], ignore_index=True)]], axis=1)
     table["reason"] = table["reason"].where(table["reason"] != "", facts["error"])
     pooled, is_heard = np.concatenate([pooled for _, pooled in parts]), (table["reason"] == "").to_numpy()

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from fakevoice.core.artifacts import write_json, write_text
 from fakevoice.core.config import Config
 from fakevoice.core.figures import legend_label, new_figure
+from fakevoice.data.synthetic import is_synthetic
 from fakevoice.monitor.clips import FACTS, Clips, Reference
 from fakevoice.monitor.verdict import ALPHA, N_STRONGEST, PSI_RETRAIN, PSI_WATCH, Findings, Reason, as_dict
 from fakevoice.report import chart_style, charts
@@ -91,7 +92,7 @@ def _summary(findings: Findings, config: Config) -> Summary:
         Tile(say("monitor.outside"), findings.outside, say("monitor.outside_note", share=findings.reference_outside)),
         Tile(say("monitor.psi"), findings.max_psi("fact"), say("monitor.psi_note", **values)),
     ]
-    return Summary(tiles, assumes, facts, reasons + next_steps, "monitor.title")
+    return Summary(tiles, assumes, facts, reasons + next_steps, "monitor.title", is_synthetic(config))
 
 
 def _when(findings: Findings, reference: Reference, config: Config) -> Section:
@@ -131,6 +132,9 @@ def _files(findings: Findings, reference: Reference, clips: Clips, unreadable: p
     blocks.append(Table(say("files.table"), _named(rows)) if len(rows) else say("files.none"))
     if len(unreadable):
         blocks.append(Table(say("files.unreadable"), unreadable, folded=True))
+    noted = clips.table.loc[clips.table["note"] != "", ["id", "path", "note"]]
+    if len(noted):
+        blocks.append(Table(say("files.noted"), noted, folded=True))
     return Section("files", say("files.see"), blocks)
 
 

@@ -27,7 +27,7 @@ from fakevoice.monitor.html_page import PAGE, write_page
 from fakevoice.monitor.verdict import EXIT_CODES, KINDS, Findings, judge
 
 HEARD, LOOKS = "heard.csv", "monitor.csv"
-TEXT = ("id", "path", "stamp", "reason", "version")
+TEXT = ("id", "path", "note", "stamp", "reason", "version")
 WINDOW = 500  # newest clips, judged together: what came long ago is no news
 SETTLE_S = 2.0  # before the first look, which has no earlier one to compare with
 HOST = "127.0.0.1"
@@ -36,6 +36,7 @@ WHAT = {
     "n_new": "files that were new at the last look",
     "n": f"clips judged together, at most {WINDOW}",
     "n_unreadable": "files among them that could not be read",
+    "n_noted": "files among them that were not read completely or have a wrong header",
     "outside": "share of clips outside of what training covered",
     "unsure": "share of clips with a probability between .4 and .6",
     "psi": "largest population stability index",
@@ -122,6 +123,7 @@ class Watcher:
         table = pd.concat([part for part in parts if len(part)], ignore_index=True)
         names = {source.id: _name(source) for source in new}
         table["path"] = table["id"].map(names)
+        table["note"] = table["note"].fillna("") if "note" in table else ""  # an unreadable file has none
         table = table.assign(stamp=table["path"].map(stamps), version=self.predictor.version)
         self.heard = pd.concat([self.heard, table], ignore_index=True) if len(self.heard) else table
         self.pooled = np.concatenate([self.pooled, clips.pooled])[-WINDOW:]
@@ -162,7 +164,11 @@ class Watcher:
         answers = {f"mean_{output}": float(clips.table[output].mean()) for output in outputs}
         row = {
             "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-            **{"n_new": n_new, "n": findings.n, "n_unreadable": findings.n_unreadable, "outside": findings.outside},
+            "n_new": n_new,
+            "n": findings.n,
+            "n_unreadable": findings.n_unreadable,
+            "n_noted": int((clips.table["note"] != "").sum()),
+            "outside": findings.outside,
             "unsure": float(np.average(findings.blocks["unsure"], weights=findings.blocks["n"])) if findings.n else 0.0,
             **{f"psi_{kind}": findings.max_psi(kind) for kind in KINDS},
             **answers,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from fakevoice.audio import ffmpeg
 from fakevoice.audio.channel import check_codec
 from fakevoice.audio.files import EXTENSIONS
-from fakevoice.audio.video import VIDEOS
 from fakevoice.core import plugins
 from fakevoice.core.artifacts import listing
 from fakevoice.core.config import Config
@@ -86,7 +86,7 @@ def _check_metrics(config: Config) -> None:
 def _check_files(config: Config, paths: Paths, shapes: dict[str, tuple[int, ...]]) -> None:
     """Check the space for the feature cache, and that ffmpeg is there if videos are."""
     suffixes = [] if data_url(config) else [Path(name).suffix.lower() for name, _, _ in listing(paths.raw)]
-    n_videos = sum(suffix in VIDEOS for suffix in suffixes)
+    n_videos = sum(suffix in ffmpeg.EXTENSIONS for suffix in suffixes)
     if n_videos and shutil.which("ffmpeg") is None:
         print(f"warning: {n_videos} videos in {paths.raw}, and ffmpeg is not installed to read them", flush=True)
     n_clips = config.scenes.n_scenes + sum(suffix in EXTENSIONS for suffix in suffixes)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from fakevoice.audio.files import split_part
+from fakevoice.audio.read import measure_length
 from fakevoice.audio.windows import all_windows, recording_windows, window_paths
 from fakevoice.core.config import Config
 from fakevoice.core.errors import AudioError
@@ -47,8 +48,9 @@ def _parts(path: str, raw: Path, config: Config) -> list[str]:
     if split_part(raw / path)[1] is not None:
         return [path]
     try:
-        rate_hz, windows = recording_windows(raw / path, config.clip_duration_s, config.files.hop_s)
+        length = measure_length(raw / path)
     except AudioError:
         return [path]
+    windows = recording_windows(length, config.clip_duration_s, config.files.hop_s)
     whole = [window for window in windows if window.is_whole]
-    return [str(part) for part in window_paths(Path(path), rate_hz, whole)]
+    return [str(part) for part in window_paths(Path(path), length.rate_hz, whole)]

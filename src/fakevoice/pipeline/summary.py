@@ -4,6 +4,7 @@ from fakevoice.core.artifacts import read_json
 from fakevoice.core.config import Config
 from fakevoice.core.paths import Paths, paths
 from fakevoice.core.progress import duration_text
+from fakevoice.data.synthetic import NOTE, is_synthetic
 from fakevoice.pipeline import history
 from fakevoice.pipeline.runner import STAGES
 
@@ -62,10 +63,8 @@ def _next_lines(config: Config, places: Paths, name: str, last: str) -> list[str
         return ["next", f"  ./run.sh all --config {name}"]
     commands = {f"./run.sh report --config {name}": "one page: where it errs, and why"}
     (*_, submission) = ["", *read_json(places.stage("submission") / "manifest.json")["outputs"]]
-    if config.dataset.name == "demo":
-        commands[f"./run.sh score {submission} data/demo/solution.csv"] = (
-            "the demo proves the line; its scores are no evidence about real generators"
-        )
+    if is_synthetic(config):
+        commands[f"./run.sh score {submission} data/demo/solution.csv"] = f"the test's labels are known; {NOTE}"
     elif config.board.site:
         commands[f"./run.sh submit --config {name}"] = f"to {config.board.site}"
     elif submission:

@@ -108,6 +108,7 @@ class Summary:
     facts: Facts
     findings: list[tuple[str, Text]]
     title: str = "page.title"  # key of the page's title, with gaps for competition and experiment
+    is_synthetic: bool = False  # trained on the demo, which the page says first
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,17 +3,16 @@
 As in `report_sections`, a section without anything to show is None.
 """
 
-import io
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import soundfile
 import yaml
 
 from fakevoice.analysis.domain_gap import separate, unlabeled_clips
 from fakevoice.analysis.finished_run import Run
+from fakevoice.audio.encode import encode
 from fakevoice.core.errors import DataError
 from fakevoice.core.progress import track
 from fakevoice.core.tables import read_table
@@ -55,9 +54,9 @@ def _render(run: Run, names: pd.Series) -> Iterator[np.ndarray]:
 
 
 def _clip(run: Run, row: dict[str, Any], waveform: np.ndarray) -> Clip:
-    rate_hz, sound = run.config.sample_rate_hz, io.BytesIO()
+    rate_hz = run.config.sample_rate_hz
     waveform = waveform[: round(MAX_SOUND_S * rate_hz)]
-    soundfile.write(sound, waveform, rate_hz, format="FLAC", subtype="PCM_16")
+    flac = encode(waveform, rate_hz, format="FLAC", subtype="PCM_16")
     values = {"scene": row["scene"], "state": row["state"], "loss": row["loss"]}
     facts: Facts = [(f"probability_{output}", row[f"probability_{output}"]) for output in run.config.outputs]
     facts += [(name, row[name]) for name in (*CLIP_FACTS, "fold") if row[name] == row[name] and row[name] != ""]
@@ -65,7 +64,7 @@ def _clip(run: Run, row: dict[str, Any], waveform: np.ndarray) -> Clip:
     figure = charts.draw_sound(waveform, rate_hz, f"{row['scene']}: {row['state']}")
     title, facts = say("worst.title_of", **values), [*facts, ("clips", ", ".join(clips))]
     picture = Picture(f"clip-{row['scene']}", figure, title, say("worst.clip_alt", **values), is_photo=True)
-    return Clip(title, facts, picture, sound.getvalue())
+    return Clip(title, facts, picture, flac)
 
 
 def importance(material: Material) -> Section | None:

@@ -14,6 +14,7 @@ from fakevoice.core import plugins
 from fakevoice.core.artifacts import read_json
 from fakevoice.core.config import digest
 from fakevoice.core.tasks import rows_by_output
+from fakevoice.data.synthetic import is_synthetic
 from fakevoice.metrics.slices import label_and_probability, reliability
 from fakevoice.report import charts
 from fakevoice.report import curves as report_curves
@@ -56,7 +57,7 @@ def summary(material: Material, sections: list[Section]) -> Summary:
     ]
     findings = [(section.name, section.finding) for section in sections if section.finding]
     assumes = say(f"summary.assumes_{'scenes' if config.scenes.states else 'clips'}", metric=config.metric)
-    return Summary(_tiles(material), assumes, facts, findings)
+    return Summary(_tiles(material), assumes, facts, findings, is_synthetic=is_synthetic(config))
 
 
 def _tiles(material: Material) -> list[Tile]:

@@ -25,6 +25,7 @@ from fakevoice.audio.windows import MIN_HOP_S
 from fakevoice.core.config import Config, config_hash
 from fakevoice.core.errors import ConfigError, FakevoiceError
 from fakevoice.core.paths import paths
+from fakevoice.data.synthetic import is_synthetic
 from fakevoice.inference.predictor import Predictor
 from fakevoice.inference.recordings import Answers
 from fakevoice.serve.access import Address, Guarded
@@ -92,7 +93,7 @@ def _add_facts(app: FastAPI, predictor: Predictor, limits: Limits, meters: Servi
     async def about():
         facts = {key: getattr(limits, key) for key in About.model_fields if hasattr(limits, key)}
         facts |= {key: getattr(config, key) for key in ("outputs", "task", "clip_duration_s", "sample_rate_hz")}
-        return About(run=run, **facts)
+        return About(run=run, is_synthetic=is_synthetic(config), **facts)
 
 
 def _add_scoring(app: FastAPI, predictor: Predictor, limits: Limits, meters: ServiceMetrics) -> None:

@@ -54,6 +54,7 @@ class About(BaseModel):
     max_request_mb: float
     max_files: int
     max_recording_s: float
+    is_synthetic: bool = Field(description="trained on generated demo data: says nothing about real recordings")
 
 
 class Recording(BaseModel):
@@ -63,6 +64,7 @@ class Recording(BaseModel):
     row: dict[str, float | int | str] = Field(description="of the whole recording; see columns")
     timeline: list[dict[str, float | bool]] = Field(description="a row for each window; empty if unreadable")
     note: str = Field(description="why the numbers are worth less, or nothing")
+    file_note: str = Field(description="what of the file was not read, or is wrong with it; the first part of the note")
     unreadable: str | None = Field(description="why it could not be read; its row then holds the prior")
     unreadable_code: Reason | None = Field(
         description="the same as a word that stays, for programs and other languages"

@@ -12,7 +12,6 @@ from starlette.exceptions import HTTPException
 from fakevoice.audio.messages import code_of
 from fakevoice.audio.preprocess import read_clips
 from fakevoice.audio.read import measure_length
-from fakevoice.audio.video import VIDEOS, extract_audio
 from fakevoice.core.config import Config
 from fakevoice.core.errors import AudioError
 from fakevoice.inference.inputs import Source
@@ -55,46 +54,42 @@ def score_uploads(predictor: Predictor, uploads: list[Upload], hop_s: float | No
         HTTPException: 413, a recording is too long, or a hop too small for so much sound.
     """
     hop_s = checked_hop(hop_s, predictor.config)
-    sources = [Source(str(n), _sound(upload, limits)) for n, upload in enumerate(uploads)]
-    _check_lengths(uploads, sources, hop_s, limits)
+    sources = []
+    n_windows = 0
+    for number, upload in enumerate(uploads):
+        source, duration_s = _measured(number, upload, limits)
+        sources.append(source)
+        n_windows += round(duration_s / hop_s) + 1
+    if n_windows > limits.max_windows:
+        raise HTTPException(413, f"more than {limits.max_windows} windows: use a larger hop_s, or fewer files")
     return answer(predictor, sources, hop_s)
 
 
-def _sound(upload: Upload, limits: Limits) -> Path:
-    """The file, or the sound of a video up to what shows that it is too long."""
-    if upload.path.suffix not in VIDEOS:
-        return upload.path
+def _measured(number: int, upload: Upload, limits: Limits) -> tuple[Source, float]:
+    """An upload as a recording that libsndfile reads, and its duration in seconds; 0 if it cannot be read."""
+    converted = upload.path.with_suffix(".converted.wav")
     try:
-        extract_audio(upload.path, target := upload.path.with_suffix(".wav"), limits.max_recording_s + 1)
+        length = measure_length(upload.path, converted, limits.max_recording_s + 1)
     except AudioError:
-        return upload.path  # whoever reads it says what is wrong
-    return target
-
-
-def _check_lengths(uploads: list[Upload], sources: list[Source], hop_s: float, limits: Limits) -> None:
-    n_windows = 0
-    for upload, source in zip(uploads, sources, strict=True):
-        try:
-            n_frames, rate_hz = measure_length(source.path)
-        except AudioError:
-            continue
-        if n_frames > limits.max_recording_s * rate_hz:
-            most = f"{limits.max_recording_s / 60:g} minutes"
-            raise HTTPException(413, f"{upload.name}: longer than {most}; cut it, or use ./run.sh predict")
-        n_windows += round(n_frames / rate_hz / hop_s) + 1
-    if n_windows > limits.max_windows:
-        raise HTTPException(413, f"more than {limits.max_windows} windows: take a larger hop_s, or fewer files")
+        return Source(str(number), upload.path), 0.0  # `answer` gives the reason
+    if length.n_frames > limits.max_recording_s * length.rate_hz:
+        most = f"{limits.max_recording_s / 60:g} minutes"
+        raise HTTPException(413, f"{upload.name}: longer than {most}; cut it, or use ./run.sh predict")
+    notes = length.notes if length.path == converted else ()  # the others are found again by `answer`
+    return Source(str(number), length.path, notes=notes), length.n_frames / length.rate_hz
 
 
 def as_json(answers: Answers, uploads: list[Upload]) -> Iterator[dict[str, Any]]:
     """What is said of each upload, in plain values, under the name that the client gave it."""
     reasons = dict(answers.unreadable[["id", "reason"]].itertuples(index=False, name=None))
+    file_notes = dict(answers.file_notes[["id", "note"]].itertuples(index=False, name=None))
     for upload, row in zip(uploads, answers.table.to_dict("records"), strict=True):
         windows = answers.timeline[answers.timeline["id"] == row["id"]].drop(columns="id")
         reason = reasons.get(row["id"])
         told = {
             "id": upload.name,
             "note": row["note"],
+            "file_note": file_notes.get(row["id"], ""),
             "unreadable": reason,
             "unreadable_code": code_of(reason) if reason else None,
         }

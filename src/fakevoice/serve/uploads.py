@@ -13,7 +13,6 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from fakevoice.audio.video import VIDEOS
 from fakevoice.serve.limits import MB, Limits
 
 MAX_NAME = 255  # characters shown of a client's file name
@@ -78,8 +77,7 @@ class _Receiver:
         if len(self.uploads) >= self.limits.max_files:
             raise HTTPException(413, f"more than {self.limits.max_files} files: send them in several requests")
         name = shown_name(options[b"filename"].decode(errors="replace"))
-        suffix = Path(name).suffix.lower()
-        path = self.folder / f"{len(self.uploads)}{suffix if suffix in VIDEOS else ''}"
+        path = self.folder / str(len(self.uploads))
         self.part.file = self.open_files.enter_context(path.open("xb"))
         self.uploads.append(Upload(name, path))
 

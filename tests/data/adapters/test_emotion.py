@@ -153,7 +153,7 @@ def test_only_what_is_missing_or_older_is_made(tmp_path, ffmpeg):
 def test_a_video_without_sound_is_named_and_leaves_no_half_file(tmp_path, ffmpeg):
     touch(tmp_path, "actor001_001.mp4", "actor001_002.mp4")
     (tmp_path / "actor001_001.mp4").write_text("silent")
-    with pytest.raises(DataError, match=r"1 videos give no audio: actor001_001\.mp4 \(no audio stream\)"):
+    with pytest.raises(DataError, match=r"1 videos give no audio: actor001_001\.mp4 \(.*: no audio stream\)"):
         emotion.make(tmp_path)
     assert [path.name for path in (tmp_path / "audio").iterdir()] == ["actor001_002.wav"]
 
@@ -193,9 +193,9 @@ def test_real_videos(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"1 videos give no audio: actor001_061\.mkv \("):
         emotion.make(tmp_path)
     with wave.open(str(tmp_path / "audio/actor001_060.wav")) as file:
-        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 22_050)
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (2, 2, 22_050)
     waveform, _ = soundfile.read(tmp_path / "audio/actor001_060.wav")
-    np.testing.assert_allclose(waveform, tone, atol=1e-3)
+    np.testing.assert_allclose(waveform, np.stack([tone, tone], axis=1), atol=1e-3)
     (tmp_path / "actor001_061.mkv").unlink()
     emotion.make(tmp_path)
     assert emotion.read(tmp_path)["label"].tolist() == ["surprise"]

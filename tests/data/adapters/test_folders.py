@@ -55,3 +55,17 @@ def test_class_folder_without_audio(tmp_path):
     touch(tmp_path, "REAL/a.wav", "FAKE/readme.txt")
     with pytest.raises(DataError, match=r"FAKE: holds no audio"):
         folders.read(tmp_path)
+
+
+def test_a_class_does_not_lose_files_of_an_unknown_format(tmp_path):
+    touch(tmp_path, "REAL/a.wav", "FAKE/b.wav", "FAKE/b.phn", "FAKE/._b.wav", "FAKE/notes.txt")
+    for name in ("FAKE/c.g722", "FAKE/b.bin"):
+        (tmp_path / name).write_bytes(b"\x93\0\1")
+    paths = folders.read(tmp_path)["path"].tolist()
+    assert paths == ["FAKE/b.wav", "FAKE/c.g722", "REAL/a.wav"]  # b.bin describes b.wav
+
+
+def test_a_class_folder_without_audio_says_what_it_holds(tmp_path):
+    touch(tmp_path, "REAL/a.wav", "FAKE/._a.wav", "FAKE/readme.txt")
+    with pytest.raises(DataError, match=r"holds no audio \(skipped 2 files: 1 are hidden, 1 contain no audio"):
+        folders.read(tmp_path)

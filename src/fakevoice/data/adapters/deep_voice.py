@@ -142,7 +142,7 @@ def _windows(folder: Path, classes: list[str], window_s: float) -> pd.DataFrame:
 def _parts(recording: Path, window_s: float) -> list[str]:
     """Fragments of the windows; one of no fragment stands for a recording that cannot be read."""
     try:
-        n_frames, rate_hz = measure_length(recording)
+        n_frames, rate_hz = measure_length(recording)[:2]
         duration_s = n_frames / rate_hz
     except AudioError:
         duration_s = 0.0

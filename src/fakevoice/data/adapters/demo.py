@@ -4,7 +4,6 @@ Its folder has the shape of DACON's: clean training clips of one voice, and five
 none, one or two voices of other speakers in noise. Beside it lie the answers, for measuring only.
 """
 
-import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import scipy.signal
-import soundfile
 import threadpoolctl
 
+from fakevoice.audio.encode import encode
 from fakevoice.audio.synthesis.source_filter import SAMPLE_RATE_HZ, Speaker, draw_speaker, record, speak
 from fakevoice.core import plugins
 from fakevoice.core.config_sections import Clips, Seed
@@ -167,9 +166,7 @@ def write_ogg(path: Path, waveform: np.ndarray) -> None:
     Source:
         RFC 3533, section 6, the page header: serial number at byte 14, checksum at 22, lacing at 26.
     """
-    buffer = io.BytesIO()
-    soundfile.write(buffer, waveform, SAMPLE_RATE_HZ, format="OGG", subtype="VORBIS")
-    stream, start = bytearray(buffer.getvalue()), 0
+    stream, start = bytearray(encode(waveform, SAMPLE_RATE_HZ, format="OGG", subtype="VORBIS")), 0
     while start < len(stream):
         n_segments = stream[start + 26]
         end = start + 27 + n_segments + sum(stream[start + 27 : start + 27 + n_segments])

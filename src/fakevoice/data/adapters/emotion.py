@@ -1,7 +1,7 @@
 """Acted emotions: recordings or videos whose names give the actor and, by ranges of numbers, the emotion.
 
-ffmpeg extracts the audio of videos. Each actor is a group, since a network that knows a voice can use it to guess the
-emotion.
+Videos are converted to audio files in the same folder, by ffmpeg. Actors are groups, because a model that recognises
+the speaker could look up the emotion.
 """
 
 import re
@@ -10,8 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from fakevoice.audio.files import find_audio
-from fakevoice.audio.video import VIDEOS, extract_audio, has_ffmpeg
+from fakevoice.audio.ffmpeg import EXTENSIONS, decode_to_wav, has_ffmpeg
 from fakevoice.core.artifacts import remove_temporaries
 from fakevoice.core.errors import AudioError, DataError
 from fakevoice.data.clip_tables import audio_below, clip_table, even_guess, list_names, refuse_classes, refuse_same_ids
@@ -22,7 +21,7 @@ actorNNN_MMM.ext   or actorNNN/MMM.ext, NNN/movie/MMM.ext (e.g. 0~9/000/movie/02
                    folder; NNN is the actor, and MMM the emotion: 1-50 happiness, 51-100 surprise, 101-150 neutral,
                    151-200 fear, 201-250 disgust, 251-300 anger, 301-350 sadness; numbers may be missing
 test/              optional; the recordings to predict, under any names
-Audio, or videos (.mp4, .mov, .mkv, .avi, .webm, .m4a): these need ffmpeg, and become audio/actorNNN_MMM.wav."""
+Audio, or videos and others that need ffmpeg (.mp4, .mov, .m4a, .aac, ...): these become audio/actorNNN_MMM.wav."""
 
 CLASSES = ["happiness", "surprise", "neutral", "fear", "disgust", "anger", "sadness"]
 N_PER_CLASS = 50
@@ -48,7 +47,7 @@ def read(folder: Path, *, classes: list[str] = CLASSES) -> pd.DataFrame:
         DataError: other classes, no recordings, names without an emotion, or the same clip twice.
     """
     refuse_classes(classes, CLASSES, "emotion")
-    paths = audio_below(folder, folder)
+    paths = _audio(folder)
     train = [path for path in paths if not path.startswith(TESTS)]
     if not train:
         raise DataError(f"{folder}: holds no audio; it must hold:\n{EXPECTS}")
@@ -63,16 +62,16 @@ def read(folder: Path, *, classes: list[str] = CLASSES) -> pd.DataFrame:
 
 def template(folder: Path, *, classes: list[str] = CLASSES) -> pd.DataFrame:
     """The recordings to predict, with an even guess in each class column; all text."""
-    return even_guess([path for path in audio_below(folder, folder) if path.startswith(TESTS)], classes)
+    return even_guess([path for path in _audio(folder) if path.startswith(TESTS)], classes)
 
 
 def make(folder: Path) -> None:
-    """Turn videos into audio where that is missing or older: 16-bit mono WAV at the video's own rate.
+    """Convert videos to audio where that is missing or older: 16-bit WAV with the video's own rate and channels.
 
     Raises:
         DataError: there is no ffmpeg, videos hold no sound, or their names give no emotion.
     """
-    videos = [path.relative_to(folder).as_posix() for path in find_audio(folder, VIDEOS)] if folder.is_dir() else []
+    videos = [path for path in audio_below(folder, folder) if _is_video(path)]
     targets = _targets(folder, videos)
     stale = [
         (folder / video, folder / target)
@@ -88,6 +87,15 @@ def make(folder: Path) -> None:
     failed = [problem for problem in run_parallel(_extract_audio, stale, "audio of videos", "videos") if problem]
     if failed:
         raise DataError(f"{folder}: {len(failed)} videos give no audio: {list_names(failed)}; repair or remove them")
+
+
+def _audio(folder: Path) -> list[str]:
+    """The recordings without the videos, which `make` converts."""
+    return [path for path in audio_below(folder, folder) if not _is_video(path)]
+
+
+def _is_video(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in EXTENSIONS
 
 
 def _names(folder: Path, paths: list[str]) -> list[tuple[str, str]]:
@@ -130,7 +138,7 @@ def _extract_audio(job: tuple[Path, Path]) -> str:
     """Write the audio of one video; what went wrong, or nothing."""
     video, target = job
     try:
-        extract_audio(video, target)
+        decode_to_wav(video, target)
     except AudioError as error:
         return f"{video.name} ({error.reason})"
     return ""

@@ -72,9 +72,19 @@ def run(config: Config, paths: Paths) -> list[Path]:
         write_table(folder / f"{name}.csv", table)
     artifacts.write_array(folder / "fingerprints.npy", fingerprints[usable])
     artifacts.write_json(folder / "measures.json", _measure_args(adapter, paths))
-    print(f"{audit.summarise(clips, facts)}, {len(tables['duplicates'])} pairs of the same sound", flush=True)
+    print(f"{audit.summarise(clips, facts)}\n{len(tables['duplicates'])} pairs of the same sound", flush=True)
+    if skipped := _skipped(paths.raw):
+        print(f"in {paths.raw}: {skipped}", flush=True)
     names = [*(f"{name}.csv" for name in (*tables, "clips")), "fingerprints.npy", "measures.json"]
     return [folder / name for name in names]
+
+
+def _skipped(folder: Path) -> str:
+    """How many files in the raw folder are ignored because they are hidden or have an unknown format."""
+    from fakevoice.audio.files import scan_folder
+    from fakevoice.audio.messages import NOT_AUDIO, count_reasons
+
+    return count_reasons(why for why in scan_folder(folder).skipped.values() if why != NOT_AUDIO)
 
 
 def _read(adapter: ModuleType, function: str, classes: list[str], config: Config, paths: Paths):

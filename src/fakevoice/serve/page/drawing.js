@@ -139,7 +139,7 @@ export function drawProbabilities(canvas, timeline, spans, outputs, start_s, end
   const y = (probability) => TOP + height * (1 - probability);
   context.fillStyle = colour("--grid");
   timeline.forEach((window, i) => {
-    const isOutside = window.distance > 1 || window.note;
+    const isOutside = window.distance > 1 || window.is_outside;
     if (isOutside) context.fillRect(x(spans[i][0]), TOP, x(spans[i][1]) - x(spans[i][0]), height);
   });
   context.strokeStyle = colour("--quiet");

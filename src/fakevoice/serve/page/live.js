@@ -98,7 +98,7 @@ function show() {
   at("live-title").textContent = say("live.title", {s: SHOWN_S});
   if (at("live").hidden || !replies.length) return;
   const last = replies.at(-1), ends = replies.map((reply) => reply.end_s);
-  const warning = last.note ? say("said.outside", {n: 1, all: 1}) : "";
+  const warning = last.is_outside ? say("said.outside", {n: 1, all: 1}) : "";
   const said = warning ? "" : inWords(last, about);
   fillVerdict(at("live-verdict"), said, warning, last, about);
   if (at("live-said").textContent !== (said || warning)) at("live-said").textContent = said || warning;

@@ -81,6 +81,7 @@ function show() {
   at("bounds").textContent = say("give.bounds", {
     files: about.max_files, mb: about.max_upload_mb, minutes: about.max_recording_s / 60});
   at("run").textContent = say("page.run", {run: about.run});
+  at("synthetic").hidden = !about.is_synthetic;
   if (progress) at("status").textContent = say(...progress);
   if (!chosen) return;
   at("results").hidden = at("chosen").hidden = false;

@@ -35,11 +35,16 @@ export function judged(recording, about) {
     const warning = say("said.unreadable", {reason: has(key) ? say(key) : recording.unreadable});
     return {said: "", warning, note: warning};
   }
-  const {n, all} = outsideOf(recording);
-  if (n && n === all) return {said: "", warning: say("said.outside", {n, all}), note: say("note.outside")};
-  const said = inWords(recording.row, about);
-  const warnings = [...(n ? [say("said.partly", {n, all})] : []), ...disagreement(recording.row, about)];
-  return {said, warning: warnings.join(" "), note: n ? say("note.partly") : ""};
+  const {n, all} = outsideOf(recording), isOutside = n > 0 && n === all;
+  const file = recording.file_note ? [say("said.file", {note: recording.file_note})] : [];
+  const range = isOutside ? [say("said.outside", {n, all})] : n ? [say("said.partly", {n, all})] : [];
+  const short = isOutside ? [say("note.outside")] : n ? [say("note.partly")] : [];
+  const split = isOutside ? [] : disagreement(recording.row, about);
+  return {
+    said: isOutside ? "" : inWords(recording.row, about),
+    warning: [...file, ...range, ...split].join(" "),
+    note: [...file, ...short].join(" "),
+  };
 }
 
 export function inWords(row, about) {
