@@ -128,6 +128,7 @@ class Training(Section):
     batch_size: int = Field(32, ge=2)  # scenes, of all processes of torchrun together
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of products; "auto": `precision` decides
     learning_rate: float = Field(2e-3, gt=0)  # of AdamW, at its highest
+    layer_decay: float = Field(1.0, gt=0, le=1)  # learning rate of a layer group, as a share of the group after it
     weight_decay: float = Field(0.02, ge=0)  # of AdamW
     schedule: Literal["cosine", "constant"] = "cosine"  # after a linear warm-up, or no schedule at all
     warmup_fraction: float = Field(0.1, ge=0, lt=1)  # of all steps

@@ -50,6 +50,10 @@ def check_networks(config: Config, shapes: dict[str, tuple[int, ...]]) -> None:
         build = plugins.load("models", network.model.name).build
         plugins.check_args(build, network.model.args, f"{where}.model.args")
         model = build(shape, n_columns, **network.model.args)
+        if network.training.layer_decay < 1 and not hasattr(model, "layer_groups"):
+            raise ConfigError(
+                f"{where}.training.layer_decay: {network.model.name} has no layer groups, timm_backbone has; remove it"
+            )
         if network.adapt:
             last_linear(model, n_columns)
         _check_plugins(network, config, shape, where)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,9 @@ class TrainingLoop:
         if steps_per_epoch < 1:
             raise FakevoiceError("fewer training scenes than one batch: lower training.batch_size")
         self.optimizer = torch.optim.AdamW(
-            objective.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            parameter_groups(objective, settings.layer_decay),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
         )
         self.steps_per_epoch, self.bad_batches = steps_per_epoch, 0
         self.n_pieces = 1  # of a batch
@@ -34,7 +37,8 @@ class TrainingLoop:
 
     @property
     def learning_rate(self) -> float:
-        return self.optimizer.param_groups[0]["lr"]
+        """Of the last layers, which have the highest."""
+        return self.optimizer.param_groups[-1]["lr"]
 
     def share_gradients(self) -> None:
         """Use the mean gradient of all ranks in each step; all start with the parameters of rank 0."""
@@ -91,7 +95,7 @@ class TrainingLoop:
     def _schedule(self, step: int) -> None:
         factor = learning_rate_factor(step, self.n_steps, self.settings)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * factor
+            group["lr"] = self.settings.learning_rate * factor * group["share"]
 
     def state(self) -> dict:
         return {
@@ -104,6 +108,28 @@ class TrainingLoop:
         self.objective.load_state_dict(state["objective"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def parameter_groups(objective: Objective, layer_decay: float) -> list[dict[str, Any]]:
+    """What the optimiser trains, with the share of the learning rate that each part has.
+
+    The last layer group of a model and the adaptations have all of it, and each group before has `layer_decay` times
+    that of the next one.
+
+    Source: Howard & Ruder, "Universal language model fine-tuning for text classification", ACL 2018, section 3.2
+    (discriminative fine-tuning).
+    """
+    if layer_decay == 1:
+        return [{"params": list(objective.parameters()), "share": 1.0}]
+    layers = objective.model.layer_groups()
+    of_model = {id(parameter) for parameter in objective.model.parameters()}
+    others = [parameter for parameter in objective.parameters() if id(parameter) not in of_model]
+    groups = [
+        {"params": parameters, "share": layer_decay ** (len(layers) - 1 - place)}
+        for place, parameters in enumerate(layers)
+    ]
+    groups[-1]["params"] = groups[-1]["params"] + others
+    return groups
 
 
 def running_average(model: nn.Module, decay: float) -> AveragedModel:

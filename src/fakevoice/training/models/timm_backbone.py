@@ -27,15 +27,16 @@ def import_timm():
 
 
 class Backbone(nn.Module):
-    """A timm model behind whole patches, its first parameters frozen.
+    """A timm model behind whole patches or resized pictures, its first parameters frozen.
 
     Args:
         step: both sides of a picture are padded to multiples of it.
+        size: (height, width) to which pictures are resized instead; None keeps theirs.
     """
 
-    def __init__(self, net: nn.Module, step: int, n_frozen: int):
+    def __init__(self, net: nn.Module, step: int, n_frozen: int, size: tuple[int, int] | None = None):
         super().__init__()
-        self.net, self.step = net, step
+        self.net, self.step, self.size = net, step, size
         for parameter in list(net.parameters())[:n_frozen]:
             parameter.requires_grad_(False)
 
@@ -50,8 +51,20 @@ class Backbone(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (batch, n_outputs) from standardised spectrograms (batch, 1, n_bands, n_frames)."""
+        if self.size:
+            return self.net(F.interpolate(x, self.size, mode="bilinear", align_corners=False))
         n_bands, n_frames = x.shape[2:]
         return self.net(F.pad(x, (0, -n_frames % self.step, 0, -n_bands % self.step)))
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """Parameters by stage of the backbone, from the stem to the classifier."""
+        from timm.models import group_parameters
+
+        number = group_parameters(self.net, self.net.group_matcher(coarse=True), reverse=True)
+        groups = [[] for _ in range(1 + max(number.values()))]
+        for name, parameter in self.net.named_parameters():
+            groups[number[name]].append(parameter)
+        return groups
 
 
 def build(
@@ -62,6 +75,7 @@ def build(
     pretrained: bool = False,
     weights: str = "",
     n_frozen: Annotated[int, Field(ge=0)] = 0,
+    resize: bool = False,
     dropout: float = 0.0,
 ) -> nn.Module:
     """A timm model with one input channel; the default with 2 outputs has 11,171,266 parameters.
@@ -73,6 +87,8 @@ def build(
         weights: a local checkpoint of the same backbone instead, ``.safetensors`` or ``.pth``. A classifier of another
             size is left out; a first layer of several channels is summed to one.
         n_frozen: so many parameters (tensors, in the order of ``named_parameters()``) are not trained.
+        resize: pictures to the size that the backbone was pretrained with, mostly 224 x 224, bilinearly. Without it
+            they keep their size, and transformers are built for it.
 
     Raises:
         ConfigError: timm has no such backbone, its weights cannot be had or are not its own, nothing is left to train.
@@ -83,7 +99,8 @@ def build(
     if pretrained and weights:
         raise ConfigError(f"weights={weights} and pretrained=true: give one of the two")
     step, size = 1, {}
-    if timm.get_pretrained_cfg(backbone).fixed_input_size:
+    resized = tuple(timm.get_pretrained_cfg(backbone).input_size[1:]) if resize else None
+    if timm.get_pretrained_cfg(backbone).fixed_input_size and not resize:
         step = _patch(backbone)
         size = {"img_size": tuple(-(-n // step) * step for n in shape)}
     try:
@@ -95,7 +112,7 @@ def build(
     n_parameters = len(list(net.parameters()))
     if n_frozen >= n_parameters:
         raise ConfigError(f"n_frozen {n_frozen} must be less than the {n_parameters} parameters of {backbone}")
-    return Backbone(net, step, n_frozen)
+    return Backbone(net, step, n_frozen, resized)
 
 
 def _patch(backbone: str) -> int:
