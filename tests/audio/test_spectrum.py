@@ -8,12 +8,14 @@ import warnings
 import numpy as np
 import pytest
 import scipy.fft
+import torch
 
 from fakevoice.audio import constant_q, spectrum
 from fakevoice.core import plugins
 from fakevoice.core.errors import ConfigError
 
 RATE, N_FFT, HOP = 16_000, 512, 256
+SOURCE_N_FFT = 2048  # librosa's default, of the sources too
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,50 @@ def theirs(waveform, harmonic, ended) -> dict[str, np.ndarray]:
     """librosa's answers; its first call compiles, so that all are asked at once."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "n_fft=.* is too large for input")  # of the octaves that librosa resamples
-        return {**_of_the_stft(waveform), **_of_a_harmonic_sound(harmonic), **_statistics(waveform, ended)}
+        return {
+            **_of_the_stft(waveform),
+            **_of_the_sources(ended),
+            **_of_a_harmonic_sound(harmonic),
+            **_statistics(waveform, ended),
+        }
+
+
+# What the sources compute with librosa, and the feature and arguments that give the same.
+MEL = {"n_mels": 64, "fmin_hz": 0.0}
+SOURCES = {
+    "log of mel": ("mel", {**MEL, "unit": "ln", "floor": 1e-6}),
+    "MFCC of it": ("mfcc", {**MEL, "n_mfcc": 20, "unit": "ln", "floor": 1e-6}),
+    "magnitude chroma": ("chroma", {"exponent": 1, "norm": "sum"}),
+    "LFCC on mel filters": (
+        "lfcc",
+        {"n_filters": 64, "n_lfcc": 20, "bank": "mel", "unit": "ln", "floor": 1e-6},
+    ),
+    "mel in dB": ("mel", {**MEL, "reference": "max", "top_db": 80.0}),
+    "magnitude mel in dB": ("mel", {**MEL, "exponent": 1, "reference": "max", "top_db": 80.0}),
+    "MFCC by default": ("mfcc", {"n_mels": 128, "fmin_hz": 0.0, "n_mfcc": 20, "top_db": 80.0}),
+}
+
+
+def _of_the_sources(sound: np.ndarray) -> dict[str, np.ndarray]:
+    """On a sound that ends in silence, so that every floor counts."""
+    import librosa
+
+    settings = {"n_fft": SOURCE_N_FFT, "hop_length": HOP}
+    power_mel = librosa.feature.melspectrogram(y=sound, sr=RATE, n_mels=64, **settings)
+    magnitude_mel = librosa.feature.melspectrogram(y=sound, sr=RATE, n_mels=64, power=1.0, **settings)
+    log_mel = np.log(power_mel + 1e-6)
+    magnitude = np.abs(librosa.stft(sound, **settings))
+    chroma = librosa.feature.chroma_stft(S=magnitude, sr=RATE, norm=None, tuning=0)
+    filtered = librosa.filters.mel(sr=RATE, n_fft=SOURCE_N_FFT, n_mels=64) @ magnitude**2
+    return {
+        "log of mel": log_mel,
+        "MFCC of it": librosa.feature.mfcc(S=log_mel, n_mfcc=20),
+        "magnitude chroma": chroma / np.maximum(chroma.sum(axis=0), 1e-30),
+        "LFCC on mel filters": scipy.fft.dct(np.log(filtered + 1e-6), type=2, norm="ortho", axis=0)[:20],
+        "mel in dB": librosa.power_to_db(power_mel, ref=np.max),
+        "magnitude mel in dB": librosa.amplitude_to_db(magnitude_mel, ref=np.max),
+        "MFCC by default": librosa.feature.mfcc(y=sound, sr=RATE, n_mfcc=20, **settings),
+    }
 
 
 def _of_the_stft(waveform: np.ndarray) -> dict[str, np.ndarray]:
@@ -129,6 +174,40 @@ def test_features_are_librosas(waveform, theirs, name, args):
     ours = plugins.load("features", name).compute(power, RATE, n_mels=64, fmin_hz=20.0, fmax_hz=7600.0, **args)
     assert ours.dtype == np.float32
     np.testing.assert_allclose(ours, theirs[name], atol=2e-3)  # in dB; their top is 20, their spread 80
+
+
+@pytest.mark.parametrize("fragment", SOURCES)
+def test_features_of_the_sources_are_reproduced(ended, theirs, fragment):
+    name, args = SOURCES[fragment]
+    power = spectrum.power_spectrogram(ended, SOURCE_N_FFT, HOP)
+    ours = plugins.load("features", name).compute(power, RATE, **args)
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, theirs[fragment], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("fragment", SOURCES)
+def test_features_of_the_sources_are_the_same_for_tensors(ended, fragment):
+    name, args = SOURCES[fragment]
+    power = spectrum.power_spectrogram(ended, SOURCE_N_FFT, HOP)
+    compute = plugins.load("features", name).compute
+    batch = compute(torch.from_numpy(np.stack([power, power / 100])), RATE, **args)
+    np.testing.assert_allclose(batch[0].numpy(), compute(power, RATE, **args), atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(batch[1].numpy(), compute(power / 100, RATE, **args), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [{"floor": 0.0}, {"reference": -1.0}, {"top_db": 0.0}, {"unit": "ln", "top_db": 80.0}],
+)
+def test_impossible_levels_are_refused(args):
+    with pytest.raises(ConfigError):
+        spectrum.Level(**args)
+
+
+def test_levels_relative_to_a_power():
+    power = np.array([[1.0, 4.0], [0.01, 1e-20]], np.float32)
+    levels = spectrum.band_levels(np.eye(2, dtype=np.float32), power, spectrum.Level(reference=4.0))
+    np.testing.assert_allclose(levels, [[-6.0206, 0.0], [-26.0206, -106.0206]], atol=1e-4)
 
 
 def test_derivatives_are_librosas(waveform, theirs):

@@ -5,15 +5,24 @@ these functions against librosa. What comes after the power takes PyTorch's tens
 """
 
 import sys
+from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import Annotated, Literal
 
 import numpy as np
 import scipy.fft
 import scipy.signal
+from pydantic import Field
 
 from fakevoice.core.errors import ConfigError
 
 LOWEST_HZ = 20.0  # that mel bands begin with
+
+Exponent = Literal[1, 2]
+Unit = Literal["db", "ln"]
+Floor = Annotated[float, Field(ge=1e-30, le=1e6)]
+Reference = Annotated[float, Field(ge=1e-30, le=1e9)] | Literal["max"]
+TopDb = Annotated[float, Field(gt=0, le=1e4)]
 
 
 def n_frames(n_samples: int, hop_length: int) -> int:
@@ -99,6 +108,69 @@ def decibels(power: np.ndarray, floor: float = 1e-10) -> np.ndarray:
     return level
 
 
+@dataclass(frozen=True)
+class Level:
+    """How the bands of a filter bank become levels.
+
+    Attributes:
+        unit: ``"db"``: 10·log10 of a power, floored, as ``librosa.power_to_db`` (20·log10 of a magnitude, as
+            ``librosa.amplitude_to_db``). ``"ln"``: ln(band + floor).
+        exponent: of the spectrogram that the filters weigh: 2 is power, 1 magnitude.
+        floor: smallest power in dB, or what is added before the natural logarithm.
+        reference: power of 0 dB; ``"max"`` is the loudest band of the clip.
+        top_db: all that is further below the loudest band of the clip is raised to this distance; None keeps it.
+
+    Raises:
+        ConfigError: a floor, reference or distance that is not positive; a reference or distance without dB.
+    """
+
+    unit: Unit = "db"
+    exponent: Exponent = 2
+    floor: float = 1e-10
+    reference: Reference = 1.0
+    top_db: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.floor <= 0:
+            raise ConfigError(f"floor {self.floor} must be above 0")
+        if self.reference != "max" and self.reference <= 0:
+            raise ConfigError(f'reference {self.reference} must be above 0, or "max"')
+        if self.top_db is not None and self.top_db <= 0:
+            raise ConfigError(f"top_db {self.top_db} must be above 0")
+        if self.unit == "ln" and (self.reference != 1.0 or self.top_db is not None):
+            raise ConfigError("reference and top_db need unit: db")
+
+
+POWER_DB = Level()
+
+
+def band_levels(bank: np.ndarray, power: np.ndarray, level: Level = POWER_DB) -> np.ndarray:
+    """Levels of the bands of a filter bank.
+
+    Args:
+        bank: (n_bands, n_fft // 2 + 1) float32.
+        power: (..., n_fft // 2 + 1, n_frames) float32 power spectrogram, array or tensor.
+
+    Returns:
+        (..., n_bands, n_frames) float32.
+    """
+    bands = project(bank, power if level.exponent == 2 else power**0.5)
+    if level.unit == "ln":
+        return _library(bands).log(bands + level.floor)
+    levels = decibels(bands if level.exponent == 2 else bands**2, level.floor)
+    if level.reference == "max":
+        levels = levels - _clip_maximum(levels)
+    elif level.reference != 1.0:
+        levels = levels - float(10 * np.log10(max(level.reference, level.floor)))
+    if level.top_db is not None:
+        levels = _library(levels).maximum(levels, _clip_maximum(levels) - level.top_db)
+    return levels
+
+
+def _clip_maximum(levels):
+    return _library(levels).amax(levels, axis=(-2, -1), keepdims=True)
+
+
 def with_derivatives(feature: np.ndarray, n_orders: int) -> np.ndarray:
     """A feature and its first time derivatives below, per frame.
 
@@ -172,9 +244,14 @@ def _mel_edges_hz(n_mels: int, fmin_hz: float, fmax_hz: float) -> np.ndarray:
 
 
 def log_mel(
-    power: np.ndarray, sample_rate_hz: int, n_mels: int, fmin_hz: float = LOWEST_HZ, fmax_hz: float | None = None
+    power: np.ndarray,
+    sample_rate_hz: int,
+    n_mels: int,
+    fmin_hz: float = LOWEST_HZ,
+    fmax_hz: float | None = None,
+    level: Level = POWER_DB,
 ) -> np.ndarray:
-    """Power of each mel band in dB.
+    """Level of each mel band.
 
     Args:
         power: (n_fft // 2 + 1, n_frames) float32 power spectrogram.
@@ -186,7 +263,7 @@ def log_mel(
     Raises:
         ConfigError: the edges leave no room, or there are so many bands that some would be empty.
     """
-    return _log_mel(Same(power), sample_rate_hz, n_mels, fmin_hz, fmax_hz or sample_rate_hz / 2)
+    return _log_mel(Same(power), sample_rate_hz, n_mels, fmin_hz, fmax_hz or sample_rate_hz / 2, level)
 
 
 class Same:
@@ -203,16 +280,21 @@ class Same:
 
 
 @lru_cache(maxsize=1)  # cepstra ask for what was computed a moment ago
-def _log_mel(same: Same, sample_rate_hz: int, n_mels: int, fmin_hz: float, fmax_hz: float) -> np.ndarray:
-    bank = _usable_mel_bank(sample_rate_hz, n_fft_of(same.array), n_mels, fmin_hz, fmax_hz)
-    mel = decibels(project(bank, same.array))
+def _log_mel(same: Same, sample_rate_hz: int, n_mels: int, fmin_hz: float, fmax_hz: float, level: Level) -> np.ndarray:
+    bank = usable_mel_bank(sample_rate_hz, n_fft_of(same.array), n_mels, fmin_hz, fmax_hz)
+    mel = band_levels(bank, same.array, level)
     if isinstance(mel, np.ndarray):
         mel.flags.writeable = False  # since it has two readers
     return mel
 
 
 @cache
-def _usable_mel_bank(sample_rate_hz: int, n_fft: int, n_mels: int, fmin_hz: float, fmax_hz: float) -> np.ndarray:
+def usable_mel_bank(sample_rate_hz: int, n_fft: int, n_mels: int, fmin_hz: float, fmax_hz: float) -> np.ndarray:
+    """`mel_filter_bank`, where it has as many filters as asked for.
+
+    Raises:
+        ConfigError: the edges leave no room, or there are so many bands that some would be empty.
+    """
     if n_mels < 1:
         raise ConfigError(f"n_mels {n_mels}: at least one band is needed")
     nyquist_hz = sample_rate_hz / 2
@@ -288,6 +370,13 @@ def pitch_class_bank(sample_rate_hz: int, n_fft: int, tuning: float = 0.0) -> np
 
 def relative_to_peak(feature: np.ndarray) -> np.ndarray:
     """Each frame of (..., n_bands, n_frames), none negative, over its largest value; a silent frame stays 0."""
-    xp = _library(feature)
-    peak = xp.amax(feature, axis=-2, keepdims=True)
-    return feature / xp.where(peak > np.finfo(np.float32).tiny, peak, 1)
+    return _over(feature, _library(feature).amax(feature, axis=-2, keepdims=True))
+
+
+def relative_to_sum(feature: np.ndarray) -> np.ndarray:
+    """Each frame of (..., n_bands, n_frames), none negative, over the sum of its values; a silent frame stays 0."""
+    return _over(feature, feature.sum(axis=-2, keepdims=True))
+
+
+def _over(feature, divisor):
+    return feature / _library(feature).where(divisor > np.finfo(np.float32).tiny, divisor, 1)

@@ -6,6 +6,7 @@ As in `commands`, each function takes the parsed options, and nothing heavy is i
 import os
 import sys
 from argparse import Namespace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,8 +107,12 @@ def monitor(options: Namespace) -> int | None:
     from fakevoice.inference.predictor import Predictor
     from fakevoice.monitor.clips import find_reference, list_clips, score_clips
     from fakevoice.monitor.html_page import text, write_page
-    from fakevoice.monitor.verdict import EXIT_CODES, judge
+    from fakevoice.monitor.verdict import EXIT_CODES, RETRAIN, judge
 
+    if options.watch and options.retrain:
+        raise ConfigError(
+            "--retrain: not with --watch, which never ends; run monitor --retrain regularly, e.g. by cron"
+        )
     asked, config = recordings_and_config(options)
     if not asked:
         raise ConfigError("monitor: name a folder, files, or - for a list of paths on standard input")
@@ -131,7 +136,26 @@ def monitor(options: Namespace) -> int | None:
     lines = [count_notes(clips.table["note"]), count_reasons([*sources.skipped, *unreadable["reason"]])]
     for line in filter(None, [*lines, synthetic_note(made_by)]):
         print(line, file=sys.stderr)
+    if options.retrain and findings.verdict == RETRAIN:
+        retrain(options, asked, config)
+        return 0
     return EXIT_CODES[findings.verdict]
+
+
+def retrain(options: Namespace, asked: list[str], config: "Config") -> None:
+    """Train a new experiment that starts from the weights of the run, with the clips that the data folder holds now.
+
+    Args:
+        asked: the words that name recordings.
+        config: of the run.
+    """
+    from fakevoice.cli.commands import run_all
+
+    words = [word for word in options.words if word not in asked and not word.startswith("experiment=")]
+    experiment = f"{config.experiment}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    print(f"retraining as experiment {experiment}", flush=True)
+    new = {"words": [*words, f"experiment={experiment}"], "resume_from": config.experiment}
+    run_all(Namespace(config=options.config, **new, force=False, verify=False))
 
 
 def serve(options: Namespace) -> None:

@@ -232,6 +232,7 @@ def _add_monitor(to) -> None:
     monitor = _add(to, "monitor", text, audio_commands.monitor)
     monitor.add_argument("--out", metavar="FOLDER", type=Path, help="default: monitor/ of the run")
     monitor.add_argument("--watch", action="store_true", help="go on, and hear what is new at every look")
+    monitor.add_argument("--retrain", action="store_true", help="if the verdict is retrain, train from these weights")
     monitor.add_argument("--every", metavar="SECONDS", type=_seconds, default=60.0, help="between looks (default: 60)")
     monitor.add_argument("--port", metavar="N", type=PORT, default=9108, help="of /metrics (default: 9108; 0: any)")
 

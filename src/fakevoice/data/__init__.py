@@ -1,6 +1,7 @@
 """Competition data: a raw folder → checked table of clips, groups and folds.
 
-- `adapters/`: plug-ins that read one layout each; `clip_tables`, `generated_folders`: what adapters share
+- `adapters/`: plug-ins that read one layout each; `clip_tables`, `generated_folders`: what adapters share;
+  `asvspoof`: protocols of the ASVspoof challenges
 - `audit`: decodes and measures every file once
 - `groups`: clips → groups and recording channels; `folds`: groups → folds, and folds.csv
 - `leakage`: checks that no fold is trained on what it is scored on

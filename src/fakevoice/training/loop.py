@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ class TrainingLoop:
         if steps_per_epoch < 1:
             raise FakevoiceError("fewer training scenes than one batch: lower training.batch_size")
         self.optimizer = torch.optim.AdamW(
-            _parameter_groups(objective), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            parameter_groups(objective), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.steps_per_epoch, self.bad_batches = steps_per_epoch, 0
         self.n_pieces = 1  # of a batch
@@ -108,8 +109,12 @@ class TrainingLoop:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def _parameter_groups(objective: Objective) -> list[dict]:
-    """Parameters by the factor of their learning rate, which a model's ``rate_factors()`` gives; otherwise 1."""
+def parameter_groups(objective: Objective) -> list[dict[str, Any]]:
+    """Parameters by the factor of their learning rate, which a model's ``rate_factors()`` gives; otherwise 1.
+
+    Source: Howard & Ruder, "Universal language model fine-tuning for text classification", ACL 2018, section 3.2
+    (discriminative fine-tuning).
+    """
     factors = getattr(objective.model, "rate_factors", dict)()
     groups: dict[float, list[nn.Parameter]] = {}
     for parameter in objective.parameters():

@@ -67,11 +67,24 @@ def test_windows_of_recordings(folder):
     real, fake = clips[clips["label"] == "real"], clips[clips["label"] == "fake"]
     assert real["path"].tolist() == [f"REAL/obama.wav#t={part}" for part in ("0,1", "1,2", "2,3")]  # 0.4 s left out
     assert fake["path"].tolist() == [f"Fake/obama-to-biden.wav#t={part}" for part in ("0,1", "1,2")]  # 0.5 s kept
-    assert set(real["group"]) == {"REAL/obama.wav"} and set(fake["group"]) == {"Fake/obama-to-biden.wav"}
+    assert set(real["group"]) == {"REAL/obama.wav"} and set(fake["group"]) == {"biden+obama"}
     assert clips["id"].is_unique and not clips["id"].str.contains(",").any()
     assert deep_voice.given(folder) is None
     durations_s = [read_audio(folder / path, RATE).source_duration_s for path in clips["path"]]
     assert durations_s == [1.0, 0.5, 1.0, 1.0, 1.0]
+
+
+def test_conversions_between_two_speakers_share_a_group(folder):
+    for name in ("Biden-to-Obama.wav", "linus-to-obama.wav"):
+        record(folder / "Fake" / name, 1.0)
+    clips = deep_voice.read(folder)
+    groups = clips.groupby(clips["path"].str.partition("#")[0])["group"].first().to_dict()
+    assert groups == {
+        "Fake/Biden-to-Obama.wav": "biden+obama",
+        "Fake/linus-to-obama.wav": "linus+obama",
+        "Fake/obama-to-biden.wav": "biden+obama",
+        "REAL/obama.wav": "REAL/obama.wav",
+    }
 
 
 def test_other_windows(folder):

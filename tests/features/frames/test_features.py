@@ -294,3 +294,31 @@ def test_the_waveform_at_16_khz():
 
 def test_the_waveform_is_the_samples():
     assert np.array_equal(compute("waveform", SOUNDS["noise"]), SOUNDS["noise"][None])
+
+
+def test_image_has_the_colours_of_the_colour_map_and_its_highest_band_on_top():
+    power = power_spectrogram(SOUNDS["second"], 512, 256)
+    power[:, :10] *= 1e-4  # a quieter start
+    module = plugins.load("features", "image")
+    pixels = module.compute(power, RATE, n_mels=32, colormap="gray").reshape(3, 32, -1)
+    assert pixels.min() == 0 and pixels.max() == 1
+    assert np.array_equal(pixels[0], pixels[1]) and np.array_equal(pixels[0], pixels[2])
+    mel = plugins.load("features", "mel").compute(power, RATE, n_mels=32, fmin_hz=0.0, reference="max", top_db=80.0)
+    np.testing.assert_allclose(pixels[0], (mel[::-1] - mel.min()) / -mel.min(), atol=2 / 255)
+    coloured = module.compute(power, RATE, n_mels=32).reshape(3, 32, -1)
+    assert not np.array_equal(coloured[0], coloured[2])
+
+
+def test_image_has_the_size_asked_for():
+    power = power_spectrogram(SOUNDS["noise"], 512, 256)
+    module = plugins.load("features", "image")
+    pixels = module.compute(power, RATE, n_rows=128, n_columns=128)
+    assert pixels.shape == (3 * 128, 128) and pixels.dtype == np.float32
+    whole = module.compute(power, RATE).reshape(3, 128, -1)
+    np.testing.assert_allclose(pixels.reshape(3, 128, 128).mean(axis=2), whole.mean(axis=2), atol=0.01)
+
+
+@pytest.mark.parametrize("args", [{"colormap": "none such"}, {"n_rows": -1}, {"n_mels": 400}])
+def test_impossible_images_are_refused(args):
+    with pytest.raises(ConfigError):
+        compute("image", SOUNDS["second"], **args)

@@ -186,3 +186,24 @@ def test_something_is_left_to_train():
     n = len(list(build(SHAPE, 2, backbone="resnet10t").parameters()))
     with pytest.raises(ConfigError, match=f"n_frozen {n} must be less than the {n} parameters"):
         build(SHAPE, 2, backbone="resnet10t", n_frozen=n)
+
+
+@pytest.mark.parametrize(("backbone", "size"), [("resnet10t", (176, 176)), ("vit_tiny_patch16_224", (224, 224))])
+def test_pictures_are_resized_to_the_size_of_the_pretraining(tmp_path, backbone, size):
+    published = colour_checkpoint(tmp_path / "weights.pth", backbone)
+    model = build(SHAPE, 5, backbone=backbone, weights=str(tmp_path / "weights.pth"), resize=True).eval()
+    large = nn.functional.interpolate(pictures(), size, mode="bilinear", align_corners=False)
+    with torch.inference_mode():
+        expected = published(large.expand(-1, 3, -1, -1))
+        torch.testing.assert_close(model(pictures()), expected, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("backbone", ["resnet10t", "convnext_atto", "vit_tiny_patch16_224", "efficientnet_b0"])
+def test_learning_rates_rise_from_the_stem_to_the_classifier(backbone):
+    model = build(SHAPE, 2, backbone=backbone, rate_decay=0.5)
+    factors = model.rate_factors()
+    assert factors.keys() == {*model.parameters()}
+    assert factors[model.net.get_classifier().weight] == 1
+    n_stages = len({*factors.values()})
+    assert n_stages >= 3
+    assert factors[next(model.parameters())] == min(factors.values()) == 0.5 ** (n_stages - 1)

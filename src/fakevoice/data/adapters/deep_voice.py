@@ -1,13 +1,15 @@
 """DEEP-VOICE: long recordings of eight people and the same converted into each other, or their statistics.
 
 Published as folders of recordings, and as a table of 26 features of one-second windows. Windows of one
-recording stand on both sides of any random split, and only the folders tell which belong together.
+recording are in training and validation of any random split, and only the folders tell which belong together. Files
+named as ``obama-to-biden.wav`` are grouped by both speakers, so that conversions between two people stay together.
 
 Source: Bird & Lotfi, "Real-time detection of AI-generated speech for DeepFake voice conversion", 2023.
 """
 
 import itertools
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 import numpy as np
@@ -41,6 +43,7 @@ STATISTICS = [
 ]  # fmt: skip
 LABELS = {"0": "real", "1": "fake", "real": "real", "fake": "fake"}  # a later copy has numbers
 Window = Annotated[float, Field(gt=0, le=600)]
+CONVERSION = re.compile(r"(.+?)[-_ ]to[-_ ](.+)")
 Origin = Literal["auto", "csv", "folders"]
 
 
@@ -60,7 +63,7 @@ def read(
 
     Returns:
         id, path (of a window with its part, as in ``REAL/a.wav#t=0,1``; else the table's), split
-        (train), label, group (the recording; empty for rows): text.
+        (train), label, group (both speakers of a conversion A-to-B, otherwise the recording; empty for rows): text.
 
     Raises:
         ConfigError: a window that is not longer than 0 s.
@@ -128,7 +131,7 @@ def _read_csv(folder: Path) -> pd.DataFrame:
 
 def _windows(folder: Path, classes: list[str], window_s: float) -> pd.DataFrame:
     rows = [
-        (f"{path}#{index:05d}", f"{path}{part}", "train", label, path)
+        (f"{path}#{index:05d}", f"{path}{part}", "train", label, _group(path))
         for path, label in class_recordings(folder, classes, EXPECTS)
         for index, part in enumerate(_parts(folder / path, window_s))
     ]
@@ -137,6 +140,12 @@ def _windows(folder: Path, classes: list[str], window_s: float) -> pd.DataFrame:
     if absent:
         raise DataError(f"{folder}: no recording of {', '.join(absent)} lasts half a window of {window_s} s")
     return clips
+
+
+def _group(path: str) -> str:
+    """The pair of speakers of a conversion, in both directions; else the recording itself."""
+    speakers = CONVERSION.fullmatch(PurePosixPath(path).stem.lower())
+    return "+".join(sorted(speakers.groups())) if speakers else path
 
 
 def _parts(recording: Path, window_s: float) -> list[str]:

@@ -1,10 +1,21 @@
-"""Log-spectrogram on linearly spaced bands in dB: the upper octave, where generators err, gets half of them."""
+"""Log-spectrogram on linearly spaced bands: half of them are in the upper octave, where generators make errors."""
 
 from typing import Literal
 
 import numpy as np
 
-from fakevoice.audio.spectrum import decibels, linear_filter_bank, n_fft_of, project, with_derivatives
+from fakevoice.audio.spectrum import (
+    Exponent,
+    Floor,
+    Level,
+    Reference,
+    TopDb,
+    Unit,
+    band_levels,
+    linear_filter_bank,
+    n_fft_of,
+    with_derivatives,
+)
 from fakevoice.core.config_sections import Hertz, UpperHertz, Width
 
 TAKES_TENSORS = True
@@ -17,13 +28,23 @@ def compute(
     n_bands: Width = 80,
     fmin_hz: Hertz = 0.0,
     fmax_hz: UpperHertz | None = None,
+    unit: Unit = "db",
+    exponent: Exponent = 2,
+    floor: Floor = 1e-10,
+    reference: Reference = 1.0,
+    top_db: TopDb | None = None,
     deltas: Literal[0, 1, 2] = 0,
 ) -> np.ndarray:
-    """Power of each band in dB, with as many time derivatives below as asked for.
+    """Level of each band, with as many time derivatives below as asked for.
 
     Args:
         power: (..., n_fft // 2 + 1, n_frames) float32 power spectrogram, array or tensor.
         fmax_hz: upper edge; half the sample rate if None.
+        unit: ``"db"``, or ``"ln"`` for ln(band + floor).
+        exponent: 2 filters the power spectrogram, 1 the magnitudes.
+        floor: smallest power in dB, or what is added before ``ln``.
+        reference: power of 0 dB; ``"max"`` is the loudest band of the clip.
+        top_db: bands further below the loudest band of the clip are raised to this distance; None keeps them.
         deltas: 1 appends the derivative, 2 the second one as well.
 
     Returns:
@@ -33,4 +54,5 @@ def compute(
         ConfigError: as `spectrum.linear_filter_bank`.
     """
     bank = linear_filter_bank(sample_rate_hz, n_fft_of(power), n_bands, fmin_hz, fmax_hz or sample_rate_hz / 2)
-    return with_derivatives(decibels(project(bank, power)), deltas)
+    level = Level(unit, exponent, floor, reference, top_db)
+    return with_derivatives(band_levels(bank, power, level), deltas)

@@ -4,7 +4,18 @@ from typing import Literal
 
 import numpy as np
 
-from fakevoice.audio.spectrum import dct_matrix, log_mel, project, with_derivatives
+from fakevoice.audio.spectrum import (
+    Exponent,
+    Floor,
+    Level,
+    Reference,
+    TopDb,
+    Unit,
+    dct_matrix,
+    log_mel,
+    project,
+    with_derivatives,
+)
 from fakevoice.core.config_sections import Hertz, UpperHertz, Width
 from fakevoice.core.errors import ConfigError
 
@@ -19,13 +30,23 @@ def compute(
     n_mels: Width = 64,
     fmin_hz: Hertz = 20.0,
     fmax_hz: UpperHertz | None = None,
+    unit: Unit = "db",
+    exponent: Exponent = 2,
+    floor: Floor = 1e-10,
+    reference: Reference = 1.0,
+    top_db: TopDb | None = None,
     deltas: Literal[0, 1, 2] = 0,
 ) -> np.ndarray:
-    """Orthonormal DCT-II over the mel bands in dB; coefficient 0 (the level) is kept, derivatives go below.
+    """Orthonormal DCT-II over the levels of the mel bands; coefficient 0 (the level) is kept, derivatives go below.
 
     Args:
         power: (..., n_fft // 2 + 1, n_frames) float32 power spectrogram, array or tensor.
         fmax_hz: upper edge; half the sample rate if None.
+        unit: ``"db"``, or ``"ln"`` for ln(band + floor).
+        exponent: 2 filters the power spectrogram, 1 the magnitudes.
+        floor: smallest power in dB, or what is added before ``ln``.
+        reference: power of 0 dB; ``"max"`` is the loudest band of the clip.
+        top_db: bands further below the loudest band of the clip are raised to this distance; None keeps them.
         deltas: 1 appends the derivative, 2 the second one as well.
 
     Returns:
@@ -36,5 +57,6 @@ def compute(
     """
     if not 1 <= n_mfcc <= n_mels:
         raise ConfigError(f"mfcc: n_mfcc {n_mfcc} must be from 1 to n_mels {n_mels}")
-    mel = log_mel(power, sample_rate_hz, n_mels, fmin_hz, fmax_hz)
+    level = Level(unit, exponent, floor, reference, top_db)
+    mel = log_mel(power, sample_rate_hz, n_mels, fmin_hz, fmax_hz, level)
     return with_derivatives(project(dct_matrix(n_mfcc, n_mels), mel), deltas)

@@ -30,15 +30,17 @@ def import_timm():
 
 
 class Backbone(nn.Module):
-    """A timm model behind whole patches, its first parameters frozen.
+    """A timm model behind whole patches or resized pictures, its first parameters frozen.
 
     Args:
+        rate_decay: of `rate_factors`.
         step: both sides of a picture are padded to multiples of it.
+        size: (height, width) to which pictures are resized instead; None keeps theirs.
     """
 
-    def __init__(self, net: nn.Module, step: int, n_frozen: int):
+    def __init__(self, net: nn.Module, step: int, n_frozen: int, rate_decay: float, size: tuple[int, int] | None):
         super().__init__()
-        self.net, self.step = net, step
+        self.net, self.step, self.rate_decay, self.size = net, step, rate_decay, size
         for parameter in list(net.parameters())[:n_frozen]:
             parameter.requires_grad_(False)
 
@@ -53,8 +55,19 @@ class Backbone(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (batch, n_outputs) from standardised spectrograms (batch, 1, n_bands, n_frames)."""
+        if self.size:
+            return self.net(F.interpolate(x, self.size, mode="bilinear", align_corners=False))
         n_bands, n_frames = x.shape[2:]
         return self.net(F.pad(x, (0, -n_frames % self.step, 0, -n_bands % self.step)))
+
+    def rate_factors(self) -> dict[nn.Parameter, float]:
+        """Learning rates by stage, from the stem to the classifier, as multiples of ``training.learning_rate``."""
+        from timm.models import group_parameters
+
+        stages = group_parameters(self.net, self.net.group_matcher(coarse=True), reverse=True)
+        last = max(stages.values())
+        parameters = self.net.named_parameters()
+        return {parameter: self.rate_decay ** (last - stages[name]) for name, parameter in parameters}
 
 
 def build(
@@ -65,6 +78,8 @@ def build(
     weights: str = "",
     revision: str = "main",
     n_frozen: Annotated[int, Field(ge=0, le=10_000)] = 0,
+    rate_decay: Annotated[float, Field(gt=0, le=1)] = 1.0,
+    resize: bool = False,
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
 ) -> nn.Module:
     """A timm model with one input channel; the default with 2 outputs has 11,171,266 parameters.
@@ -77,6 +92,10 @@ def build(
             several channels is summed to one.
         revision: commit, tag or branch that ``./run.sh fetch-models`` downloads.
         n_frozen: so many parameters (tensors, in the order of ``named_parameters()``) are not trained.
+        rate_decay: learning rate of each stage as a multiple of that of the next one; that of the classifier is
+            ``training.learning_rate``.
+        resize: pictures to the size that the backbone was pretrained with, mostly 224 x 224, bilinearly. Without it
+            they keep their size, and transformers are built for it.
 
     Raises:
         ConfigError: timm has no such backbone, its weights are missing or of another network, nothing is left to train.
@@ -85,7 +104,8 @@ def build(
     if not timm.is_model(backbone):
         raise ConfigError(f"timm has no backbone {backbone!r}; timm.list_models() lists them")
     step, size = 1, {}
-    if timm.get_pretrained_cfg(backbone).fixed_input_size:
+    resized = tuple(timm.get_pretrained_cfg(backbone).input_size[1:]) if resize else None
+    if timm.get_pretrained_cfg(backbone).fixed_input_size and not resize:
         step = _patch(backbone)
         size = {"img_size": tuple(-(-n // step) * step for n in shape)}
     try:
@@ -97,7 +117,7 @@ def build(
     n_parameters = len(list(net.parameters()))
     if n_frozen >= n_parameters:
         raise ConfigError(f"n_frozen {n_frozen} must be less than the {n_parameters} parameters of {backbone}")
-    return Backbone(net, step, n_frozen)
+    return Backbone(net, step, n_frozen, rate_decay, resized)
 
 
 def weight_files(*, weights: str = "", **args) -> list[Path]:
