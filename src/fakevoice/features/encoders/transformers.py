@@ -69,7 +69,7 @@ def build(
     revision: str = "main",
     layers: Layers,
     statistics: list[Statistic] | None = ("mean",),
-    every: Annotated[int, Field(ge=1)] = 1,
+    every: Annotated[int, Field(ge=1, le=10_000)] = 1,
     precision: Literal["auto", "fp32", "bf16"] = "auto",
 ) -> nn.Module:
     """The encoder of a checkpoint, cut to the clip and to the layers that are used.

@@ -1,8 +1,9 @@
 """Chroma: how strong each of the twelve pitch classes is, all octaves together (Ellis 2007)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from fakevoice.audio.spectrum import Exponent, n_fft_of, pitch_class_bank, project, relative_to_peak, relative_to_sum
 
@@ -15,7 +16,7 @@ def compute(
     *,
     exponent: Exponent = 2,
     norm: Literal["max", "sum"] = "max",
-    tuning: float = 0.0,
+    tuning: Annotated[float, Field(ge=-12, le=12)] = 0.0,
 ) -> np.ndarray:
     """Strength of each pitch class, relative to the frame's strongest one or to the sum of all.
 

@@ -5,7 +5,8 @@ from functools import cache
 import cv2
 import numpy as np
 
-from fakevoice.audio.spectrum import Level, log_mel
+from fakevoice.audio.spectrum import Level, TopDb, log_mel
+from fakevoice.core.config_sections import Hertz, UpperHertz, Width
 from fakevoice.core.errors import ConfigError
 
 N_COLOURS = 256
@@ -15,13 +16,13 @@ def compute(
     power: np.ndarray,
     sample_rate_hz: int,
     *,
-    n_mels: int = 128,
-    fmin_hz: float = 0.0,
-    fmax_hz: float | None = None,
-    top_db: float = 80.0,
+    n_mels: Width = 128,
+    fmin_hz: Hertz = 0.0,
+    fmax_hz: UpperHertz | None = None,
+    top_db: TopDb = 80.0,
     colormap: str = "magma",
-    n_rows: int | None = None,
-    n_columns: int | None = None,
+    n_rows: Width | None = None,
+    n_columns: Width | None = None,
 ) -> np.ndarray:
     """Red, green and blue of each pixel, the three colours stacked; the highest band is the first row.
 
