@@ -84,7 +84,7 @@ axis_names = {
     "mel": ("mel band (number)", "level (dB)"),
     "mfcc": ("coefficient (number)", "value (dB)"),
 }
-names = [name for name in plugins.names("features") if name != "waveform"]
+names = [name for name in plugins.names("features") if not name.startswith("waveform")]
 tree = config.model_dump() | {"networks": {}, "pooled": []}
 args = {name: config.features.get(name, {}) for name in names}
 args = {name: {key: value for key, value in of.items() if key != "deltas"} for name, of in args.items()}

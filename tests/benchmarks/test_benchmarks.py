@@ -221,7 +221,7 @@ def test_exponents(bench):
 
 
 def test_disk_is_that_of_the_shapes(bench):
-    config = bench["dacon"].load_config("dacon", bench["dacon"].SMALL)
+    config = bench["dacon"].load_config("dacon", [*bench["dacon"].SMALL, "preset=scratch"])
     disk = bench["dacon"].disk_bytes(config)
     assert disk["mel"] == ("(96, 313)", 151_264 * 96 * 313 * 2)
     assert disk["pooled"][1] == 4 * 151_264 * (5 * (96 + 48) + 33 + 879)  # of bands, of rhythm and voicing, of speech

@@ -198,7 +198,12 @@ def test_the_board_is_told_what_was_typed(at_home, monkeypatch, capsys):
     assert main(["leaderboard", "add", "0.25", "one.csv", "--config", "demo"]) == 0
     assert main(["leaderboard", "add", "0.25", "--config", "demo"]) == 0
     assert main(["leaderboard", "--config", "demo"]) == 0
-    assert told == [("wide", Path("one.csv"), "wide"), ("default", None, ""), (0.25, Path("one.csv")), (0.25, None)]
+    assert told == [
+        ("wide", Path("one.csv"), "wide", False),
+        ("default", None, "", False),
+        (0.25, Path("one.csv")),
+        (0.25, None),
+    ]
     shown = capsys.readouterr().out
     assert "handed in" in shown and "written down" in shown and "a.csv" in shown and "NaN" not in shown
 

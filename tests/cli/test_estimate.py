@@ -17,7 +17,9 @@ def no_models(tmp_path, monkeypatch):
 
 def test_a_linear_network_by_hand(models):
     words = ["preset=encoder", "features.whisper.layers=[1,2]", "networks.mel=null", "networks.mfcc=null"]
-    config = load_config("demo", [*words, "networks.probe.training.n_epochs=3", "folds.n_folds=4"])
+    config = load_config(
+        "demo", [*words, "networks.probe.training.n_epochs=3", "networks.probe.model.args.hidden=0", "folds.n_folds=4"]
+    )
     (cost,) = estimate.network_costs(config, N_SCENES, N_CLIPS)
     n_weights = 2 * 2 * 32  # two layers of 32 channels, two outputs
     assert cost.n_parameters == n_weights + 2

@@ -49,8 +49,9 @@ def test_a_link_is_written_through(tmp_path):
 
 
 def test_a_device_and_a_pipe_are_written_to(tmp_path):
-    write_text(Path(os.devnull), "nothing")
-    assert not os.path.isfile(os.devnull)
+    terminal, name = os.openpty()  # a device that cannot be replaced, even by root
+    write_text(Path(os.ttyname(name)), "to a device")
+    assert os.read(terminal, 100) == b"to a device"
     pipe, read = tmp_path / "pipe", []
     os.mkfifo(pipe)
     reader = threading.Thread(target=lambda: read.append(pipe.read_text()), daemon=True)

@@ -410,7 +410,7 @@ def test_an_unfinished_run_is_said(damageable, capsys):
     assert "./run.sh all" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["voices", "demo", "dacon"])
+@pytest.mark.parametrize("name", ["voices", "demo"])
 def test_the_edge_preset_is_small_and_can_be_exported(name):
     config = load_config(name, ["preset=edge"])
     (network,) = config.networks

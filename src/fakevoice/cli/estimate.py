@@ -29,7 +29,7 @@ from fakevoice.core.models import SAMPLE_RATE_HZ
 from fakevoice.core.tasks import head_states
 from fakevoice.features import embed
 from fakevoice.features.extract import encoder_features, feature_shapes
-from fakevoice.training.batches import cropped_shape
+from fakevoice.training.standardize import cropped_shape
 from fakevoice.training.networks import build_model, without_start
 
 BYTES_PER_VALUE = 2  # float16
