@@ -52,6 +52,8 @@ def test_a_device_and_a_pipe_are_written_to(tmp_path):
     terminal, name = os.openpty()  # a device that cannot be replaced, even by root
     write_text(Path(os.ttyname(name)), "to a device")
     assert os.read(terminal, 100) == b"to a device"
+    os.close(terminal)
+    os.close(name)
     pipe, read = tmp_path / "pipe", []
     os.mkfifo(pipe)
     reader = threading.Thread(target=lambda: read.append(pipe.read_text()), daemon=True)

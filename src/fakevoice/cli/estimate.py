@@ -29,8 +29,8 @@ from fakevoice.core.models import SAMPLE_RATE_HZ
 from fakevoice.core.tasks import head_states
 from fakevoice.features import embed
 from fakevoice.features.extract import encoder_features, feature_shapes
-from fakevoice.training.standardize import cropped_shape
 from fakevoice.training.networks import build_model, without_start
+from fakevoice.training.standardize import cropped_shape
 
 BYTES_PER_VALUE = 2  # float16
 GPU_FLOPS = 3e14  # operations per second in bf16 of an A100 as its vendor states them
