@@ -346,6 +346,6 @@ def test_fakeavceleb_extracts_what_is_missing(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="1 videos must be turned into audio: install ffmpeg"):
         adapter.make(tmp_path)
     monkeypatch.setattr(adapter, "has_ffmpeg", lambda: True)
-    monkeypatch.setattr(adapter, "extract_audio", lambda video, audio: recording(audio, 3))
+    monkeypatch.setattr(adapter, "decode_to_wav", lambda video, audio: recording(audio, 3))
     adapter.make(tmp_path)
     assert missing.is_file()

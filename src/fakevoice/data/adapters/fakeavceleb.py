@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from fakevoice.audio.video import extract_audio, has_ffmpeg
+from fakevoice.audio.ffmpeg import decode_to_wav, has_ffmpeg
 from fakevoice.core.artifacts import remove_temporaries
 from fakevoice.core.errors import AudioError, DataError
 from fakevoice.data.clip_tables import (
@@ -106,7 +106,7 @@ def _extract(job: tuple[Path, Path]) -> str:
     """Write the audio of one video; what went wrong, or nothing."""
     video, audio = job
     try:
-        extract_audio(video, audio)
+        decode_to_wav(video, audio)
     except AudioError as error:
         return f"{video.name} ({error.reason})"
     return ""
