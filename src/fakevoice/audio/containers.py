@@ -148,7 +148,7 @@ def _mp3_headers(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _with_mp3_header(file: BinaryIO, piece: Piece) -> Piece:
-    """A recording with a variable bit rate and no header gets one, since its length cannot be told from its size."""
+    """A recording with a variable bit rate and no header gets one, since its length does not follow from its size."""
     position = _id3_end(file, piece.start)
     if any(abs(frame - position) <= LEAST_MP3 for frame, _ in _mp3_headers(file, piece.end)):
         return piece

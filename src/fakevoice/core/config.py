@@ -80,7 +80,7 @@ class Config(Section):
     rules: Rules = Rules()  # of the competition
     on_error: Literal["strict", "mark"] = "strict"  # of a file: stop, or leave it out and predict the prior
     device: Literal["auto", "cpu", "cuda"] = "auto"  # that trains and scores; "auto": a GPU where there is one
-    # who computes, who is told and where one uploads change no result, or its last digits: no artifact holds these six
+    # the next six keys change no result, or only its last digits, so no artifact stores them
     features_device: str = Field("cpu", pattern=r"^(cpu|cuda)(:\d+)?$", exclude=True)  # "cpu" is NumPy
     engine: Literal["local", "dask"] = Field("local", exclude=True)  # processes of this machine, or Dask workers
     scheduler: str = Field("", exclude=True)  # of Dask workers that were started by hand; its own on this machine if ""

@@ -252,8 +252,8 @@ def _log_odds(scores: np.ndarray, holds: np.ndarray, conditions: list[int]) -> n
         holds: (n_combinations, n_outputs) bool.
 
     Returns:
-        (n_clips, n_outputs) float64 within ±MAX_LOG_ODDS, at the end where no clip told both sides, and 0 where the
-        output cannot occur.
+        (n_clips, n_outputs) float64 within ±MAX_LOG_ODDS, at the limit where one side has no combination, and 0 where
+        the output cannot occur.
     """
     columns = []
     for held, possible in zip(holds.T, possible_combinations(holds, conditions).T, strict=True):

@@ -56,7 +56,7 @@ class Report:
 
 @dataclass(frozen=True)
 class _Unpacked:
-    """A package as it lies on the server."""
+    """A package as it is unpacked on the server."""
 
     folder: Path
     model: Path

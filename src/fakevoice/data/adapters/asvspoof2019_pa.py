@@ -19,7 +19,7 @@ ASVspoof2019_PA_cm_protocols/ASVspoof2019.PA.cm.train.trn.txt             SPEAKE
 ASVspoof2019_PA_cm_protocols/ASVspoof2019.PA.cm.{dev,eval}.trl.txt        optional; the tests
 ASVspoof2019_PA_{train,dev,eval}/flac/                                    the clips
 ASVspoof2019_PA_asv_scores/ASVspoof2019.PA.asv.{dev,eval}.gi.trl.scores.txt   optional; for the min t-DCF
-All as published (PA.zip), in this folder or below PA/."""
+All as published (PA.zip), in this folder or up to three levels below, as PA/PA/."""
 
 CORPUS = Corpus2019("PA", EXPECTS)
 
